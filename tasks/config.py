@@ -1,0 +1,238 @@
+"""The one configuration tree: every number that shapes a result, with its unit, typed and checked.
+
+Filled from `params.yaml` (the studio's values, which DVC also tracks) and laid over with `infra/profiles/NAME.yaml`,
+then with the caller's overrides. Printed at the start of a run; `Config.hash()` stands in every row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from storage.errors import ConfigError
+
+PROJECT = Path(__file__).resolve().parents[1]
+PARAMS = PROJECT / "params.yaml"
+PROFILES = PROJECT / "infra" / "profiles"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Faces(_Part):
+    pack: str = Field("studio", description="insightface pack: NAME, DIR or FILE.onnx (a lone SCRFD detector)")
+    det_size: Count = Field(640, description="side of the square the detector sees; pixels, a multiple of 32")
+    det_thresh: Share = Field(0.5, description="least detector score of a face")
+    max_faces: Count = Field(8, description="largest faces kept in a frame")
+
+
+class Shots(_Part):
+    adaptive_threshold: float = Field(3.0, gt=0, description="change of a frame over that of its neighbours; ratio")
+    min_content: float = Field(15.0, ge=0, description="least HSV change of a cut, 0..255")
+    window_frames: Count = Field(2, description="neighbours on each side that a frame is compared with; frames")
+    min_shot_s: Seconds = Field(0.3, description="shortest shot; seconds")
+    width: Count = Field(256, description="frames are shrunk to this width before comparing; pixels")
+
+
+class Tracks(_Part):
+    detect_every: Count = Field(1, description="faces are looked for in every n-th frame, filled in between; frames")
+    min_iou: Share = Field(0.3, description="least overlap of a face with its track in the next frame")
+    max_gap_s: Seconds = Field(0.4, description="a face missing no longer than this is filled in; seconds")
+    min_s: Seconds = Field(0.2, description="shorter tracks are dropped; seconds")
+    smooth_s: Seconds = Field(0.06, description="width (sigma) of the smoothing of crop positions; seconds")
+    same_person: float = Field(0.35, ge=-1, le=1, description="identity cosine from which two tracks are one person")
+
+
+class Preprocess(_Part):
+    crop_size: Count = Field(128, description="side of the aligned crops; pixels")
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = Field(95, description="JPEG quality of the crops")
+    min_clip_s: Seconds = Field(0.6, description="shorter clips are rejected; seconds")
+    max_clip_s: float = Field(10.0, gt=0, description="longer tracks are cut into clips of at most this; seconds")
+    max_source_s: float = Field(14400.0, gt=0, description="longer videos are rejected; seconds")
+    min_face_px: float = Field(36.0, ge=0, description="least median height of the face box; pixels")
+    min_face_ratio: Share = Field(0.9, description="least share of a clip's frames in which a face was found")
+    min_blur: float = Field(8.0, ge=0, description="least variance of the crop's Laplacian; grey levels squared")
+    min_exposure: Share = Field(0.08, description="least mean luma of the face")
+    max_exposure: Share = Field(0.95, description="greatest mean luma of the face")
+    max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(60.0, description="greatest mean |yaw|; degrees")
+    min_sync_confidence: float = Field(0.0, description="least sync confidence; distance units; 0 measures only")
+    max_sync_offset: Annotated[int, Field(ge=0)] = Field(15, description="greatest |offset| of sound; frames of 1/25 s")
+    shard_mb: float = Field(64.0, gt=0, description="target size of a shard; MiB")
+    splits: tuple[Share, Share, Share] = Field((0.8, 0.1, 0.1), description="train, val, test shares, by speaker")
+
+
+class Audio(_Part):
+    rate: Literal[16000] = Field(16000, description="sample rate of the speech features; Hz")
+    speech: str = Field("studio", description="'studio', a folder, or a whisper checkpoint")
+    sync: str = Field("studio", description="sync expert: 'studio' or a folder")
+    text: str = Field("studio", description="text encoder: 'studio' or a folder")
+    context: Annotated[int, Field(ge=0)] = Field(2, description="video frames of sound heard on each side of a frame")
+
+
+class Model(_Part):
+    """Shapes of the diffusion model. Widths are channels."""
+
+    name: str = Field("studio", description="name of the model line in the registry")
+    size: Count = Field(128, description="side of the generated crops; pixels")
+    latent_channels: Count = 4
+    vae_channels: tuple[Count, ...] = Field((32, 64, 128, 128), description="widths of the autoencoder's levels")
+    unet_channels: tuple[Count, ...] = Field((96, 192, 288), description="widths of the denoiser's levels")
+    layers_per_block: Count = 1
+    attention_head_dim: Count = 8
+    cross_attention_dim: Count = Field(128, description="width of the condition tokens")
+    identity_tokens: Count = 4
+    pretrained: str | None = Field(None, description="folder or repository with weights to start from")
+
+
+class Render(_Part):
+    steps: Count = Field(10, description="denoising steps")
+    guidance_audio: float = Field(1.5, ge=0)
+    guidance_identity: float = Field(1.0, ge=0)
+    guidance_emotion: float = Field(1.0, ge=0)
+    window_frames: Count = Field(16, description="frames rendered together")
+    overlap_frames: Annotated[int, Field(ge=0)] = Field(2, description="frames shared and blended by two windows")
+    feather: Share = Field(0.08, description="width of the soft edge of the pasted region; crop sides")
+    colour_match: Share = Field(1.0, description="how far the pasted region takes the surround's colour")
+    crf: Annotated[float, Field(ge=0, le=51)] = Field(12, description="x264 constant rate factor of the output")
+    min_face_px: float = Field(24.0, ge=0, description="smaller faces are left as they are; pixels")
+    max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(75.0, description="faces turned further stay; degrees")
+    fps: float = Field(25.0, gt=0, description="frame rate of an animated portrait; 1/s")
+    seed: int = 0
+
+
+class Train(_Part):
+    batch_size: Count = Field(16, description="samples per step of one worker")
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    ema_decay: Share = 0.999
+    min_snr_gamma: float = Field(5.0, gt=0, description="min-SNR weighting (Hang et al. 2023)")
+    lip_weight: float = Field(4.0, ge=0, description="extra weight of the lips in the loss")
+    drop_condition: Share = Field(0.08, description="chance of leaving out each condition, each on its own")
+    steps: Count = Field(2000, description="optimiser steps of a full run")
+    short_steps: Count = Field(40, description="steps of the demo's short retrain from the champion")
+    checkpoint_every: Count = Field(200, description="steps between checkpoints")
+    workers: Annotated[int, Field(ge=0)] = Field(1, description="Ray Train workers; 0 trains in this process")
+    device: str = Field("auto", description="cpu, cuda or auto")
+    precision: Literal["fp32", "bf16"] = "bf16"
+    seed: int = 0
+
+
+class Evaluate(_Part):
+    clips: Count = Field(4, description="held-out clips rendered")
+    seconds: float = Field(2.0, gt=0, description="length rendered of each clip; seconds")
+    steps: Count = Field(10, description="denoising steps")
+    seeds: tuple[int, ...] = (0,)
+    split: Literal["train", "val", "test"] = "val"
+    min_gain: float = Field(0.0, description="how much the gate's score must exceed the champion's")
+
+
+class Runtime(_Part):
+    """Where and how wide it runs. Shapes no result, so it is no part of the hash."""
+
+    num_cpus: Annotated[int, Field(ge=0)] = Field(0, description="CPUs given to a Ray started here; 0: what is there")
+    actors: Annotated[int, Field(ge=0)] = Field(0, description="worker actors; 0: one CPU fewer than Ray has")
+    threads: Count = Field(1, description="threads of torch and onnxruntime in each worker")
+    object_store_mb: Annotated[int, Field(ge=80)] = Field(256, description="Ray's object store; MiB")
+    max_restarts: Annotated[int, Field(ge=0)] = Field(2, description="times a dead worker is started again")
+    max_task_retries: Annotated[int, Field(ge=0)] = Field(1, description="times an item is tried again when its worker died")
+    max_attempts: Count = Field(2, description="runs after which an item that kills its worker is left out")
+
+
+class Config(_Part):
+    profile: str = "studio"
+    root: str = Field("./data", description="where data lives: a path or an fsspec URI")
+    faces: Faces = Faces()
+    shots: Shots = Shots()
+    tracks: Tracks = Tracks()
+    preprocess: Preprocess = Preprocess()
+    audio: Audio = Audio()
+    model: Model = Model()
+    render: Render = Render()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    runtime: Runtime = Runtime()
+
+    def hash(self, *parts: str) -> str:
+        """20 hex digits over every value that shapes a result: all but `root` and `runtime`.
+
+        With `parts`, over those sections only, e.g. `hash("faces", "preprocess")`: what a cached result was made from.
+        """
+        values = self.model_dump(mode="json", exclude={"root", "runtime"})
+        if parts:
+            values = {name: values[name] for name in parts}
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+    def with_(self, overrides: Mapping[str, Any]) -> Config:
+        """A changed copy. `overrides` is nested (`{"render": {"steps": 4}}`) or dotted (`{"render.steps": 4}`)."""
+        return _validate(_merge(self.model_dump(), _nest(overrides)))
+
+
+def load_config(
+    profile: str = "studio", root: str | Path = "./data", overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """params.yaml, then the profile, then `overrides` (nested or dotted).
+
+    Raises:
+        ConfigError: an unknown profile, an unknown name, or a value out of range.
+    """
+    path = PROFILES / f"{profile}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml")))
+        raise ConfigError(f"there is no profile named {profile!r}", f"choose one of: {known}")
+    values: dict[str, Any] = {}
+    for source in (PARAMS, path):
+        values = _merge(values, _read(source))
+    values = _merge(values, {"profile": profile, "root": str(root)})
+    return _validate(_merge(values, _nest(overrides or {})))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path.name} cannot be read: {error}", "restore the file or correct its YAML") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path.name} is not a mapping", "write it as `section: {name: value}`")
+    return loaded
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        head, _, rest = key.partition(".")
+        nested = _merge(nested, {head: _nest({rest: value}) if rest else value})
+    return nested
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _validate(values: Mapping[str, Any]) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{where}: {first['msg']}", "see params.yaml for the names and their units") from error

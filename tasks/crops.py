@@ -1,0 +1,160 @@
+"""Aligned face crops: where a face sits in the frame, as a similarity, and the way there and back.
+
+The similarity is fitted to the two eyes and the nose only. The mouth corners of the five detector points move with
+speech; a crop aligned on them would tell the model how far the mouth is open before it has heard a sound. (LatentSync
+aligns by three points, both brows and the nose, for the same reason.)
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+Matrix = NDArray[np.float64]
+
+TEMPLATE = np.array([[0.345, 0.40], [0.655, 0.40], [0.50, 0.575]], dtype=np.float64)
+"""Left eye, right eye, nose (image order) in the unit square of the crop."""
+
+CROP_SIZE = 128
+"""Pixels on a side of the crops that masks, sync expert and the studio's models share."""
+
+
+def fit_similarity(source: NDArray, target: NDArray) -> Matrix:
+    """The least-squares similarity (rotation, one scale, shift; no mirror) that takes `source` to `target`.
+
+    Both are [N,2]; returns float64[2,3]. Closed form of Umeyama (PAMI 1991) for two dimensions, written with complex
+    numbers: `z -> a z + b` with complex `a`.
+
+    Raises:
+        ValueError: all source points coincide, so no scale can be told.
+    """
+    z = source[:, 0].astype(np.float64) + 1j * source[:, 1].astype(np.float64)
+    w = target[:, 0].astype(np.float64) + 1j * target[:, 1].astype(np.float64)
+    z_mean, w_mean = z.mean(), w.mean()
+    spread = float(np.sum(np.abs(z - z_mean) ** 2))
+    if not np.isfinite(spread) or spread < 1e-9:
+        raise ValueError("the points coincide: no similarity can be fitted")
+    a = complex(np.sum(np.conj(z - z_mean) * (w - w_mean)) / spread)
+    b = w_mean - a * z_mean
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], dtype=np.float64)
+
+
+def crop_matrix(kps: NDArray, size: int = CROP_SIZE) -> Matrix:
+    """float64[2,3] that takes frame pixels to crop pixels, from the five points float[5,2] in image order.
+
+    Raises:
+        ValueError: eyes and nose coincide.
+    """
+    return fit_similarity(np.asarray(kps)[:3], TEMPLATE * size)
+
+
+def scale_of(matrix: NDArray) -> float:
+    """Crop pixels per frame pixel of a similarity [2,3]."""
+    return float(np.hypot(matrix[0, 0], matrix[1, 0]))
+
+
+def invert(matrix: NDArray) -> Matrix:
+    """The way back: crop pixels to frame pixels, float64[2,3]."""
+    return np.asarray(cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64)))
+
+
+def rescale(matrix: NDArray, factor: float) -> Matrix:
+    """The same crop with `factor` times as many pixels on a side."""
+    return np.asarray(matrix, dtype=np.float64) * factor
+
+
+def transform_points(matrix: NDArray, points: NDArray) -> NDArray[np.float32]:
+    """Points [..., 2] through a similarity [2,3]; float32 of the same shape."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    return (np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def smooth_matrices(matrices: NDArray, pts: NDArray, sigma_s: float = 0.06) -> Matrix:
+    """Takes the detector's tremble out of a track's similarities: [T,2,3] and times [T] in seconds -> float64[T,2,3].
+
+    Each of log scale, angle and position (where the crop's nose lies in the frame) is replaced by a straight line
+    fitted around each frame with Gaussian weights in time, `sigma_s` wide. A line rather than a mean, so that a steadily
+    moving head is not dragged behind and the ends of a track are not pulled inward; weights in seconds rather than
+    frames, so that a variable frame rate is no special case.
+    """
+    matrices = np.asarray(matrices, dtype=np.float64)
+    count = len(matrices)
+    if count < 3 or sigma_s <= 0:
+        return matrices.copy()
+    pts = np.asarray(pts, dtype=np.float64)
+    a = matrices[:, 0, 0] + 1j * matrices[:, 1, 0]
+    b = matrices[:, 0, 2] + 1j * matrices[:, 1, 2]
+    pivot = complex(*(TEMPLATE[2] * CROP_SIZE))  # position is smoothed at the nose
+    nose = (pivot - b) / a
+    values = np.stack([np.log(np.abs(a)), np.unwrap(np.angle(a)), nose.real, nose.imag], axis=1)
+    smooth = _local_lines(values, pts, sigma_s)
+    a = np.exp(smooth[:, 0] + 1j * smooth[:, 1])
+    b = pivot - a * (smooth[:, 2] + 1j * smooth[:, 3])
+    out = np.empty_like(matrices)
+    out[:, 0, 0], out[:, 0, 1], out[:, 0, 2] = a.real, -a.imag, b.real
+    out[:, 1, 0], out[:, 1, 1], out[:, 1, 2] = a.imag, a.real, b.imag
+    return out
+
+
+def _local_lines(values: NDArray, pts: NDArray, sigma_s: float) -> NDArray[np.float64]:
+    """Value at each time of the weighted line through its neighbours within 3 sigma: [T,C], [T] -> [T,C]."""
+    out = np.empty_like(values)
+    starts = np.searchsorted(pts, pts - 3 * sigma_s, side="left")
+    ends = np.searchsorted(pts, pts + 3 * sigma_s, side="right")
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        t = pts[start:end] - pts[i]
+        weights = np.exp(-0.5 * (t / sigma_s) ** 2)
+        weights /= weights.sum()
+        mean_t = float(weights @ t)
+        mean_v = weights @ values[start:end]
+        variance = float(weights @ (t - mean_t) ** 2)
+        slope = 0.0 if variance < 1e-12 else (weights * (t - mean_t)) @ (values[start:end] - mean_v) / variance
+        out[i] = mean_v - mean_t * slope
+    return out
+
+
+def warp(frame: Frame, matrix: NDArray, size: int = CROP_SIZE) -> Frame:
+    """Cuts the crop uint8[size,size,3] out of a frame uint8[H,W,3].
+
+    A face larger than the crop is first cut at a whole multiple of the size and then averaged down: bilinear sampling
+    alone skips pixels and shimmers from frame to frame.
+    """
+    scale = scale_of(matrix)
+    multiple = int(np.clip(np.ceil(0.75 / max(scale, 1e-6)), 1, 8))
+    big = np.asarray(matrix, dtype=np.float64) * multiple
+    # The half-pixel shift keeps pixel centres where they were: cv2 counts from the centre of the first pixel.
+    big[:, 2] += (multiple - 1) / 2
+    side = size * multiple
+    crop = cv2.warpAffine(frame, big, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if multiple > 1:
+        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(crop, dtype=np.uint8)
+
+
+def crop_box(matrix: NDArray, size: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """The part of a `width` × `height` frame that a crop covers: x0, y0, x1, y1 in whole pixels (x1, y1 exclusive).
+
+    Empty (x0 >= x1 or y0 >= y1) if the crop lies outside the frame.
+    """
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float64) - 0.5
+    placed = transform_points(invert(matrix), corners)
+    x0, y0 = np.floor(placed.min(axis=0)).astype(int)
+    x1, y1 = np.ceil(placed.max(axis=0)).astype(int) + 1
+    return max(0, int(x0)), max(0, int(y0)), min(width, int(x1)), min(height, int(y1))
+
+
+def unwarp(crop: NDArray, matrix: NDArray, box: tuple[int, int, int, int], *, border: str = "replicate") -> NDArray:
+    """Puts a crop back: [S,S] or [S,S,C] -> the pixels of `box` of the frame, [y1-y0, x1-x0(, C)], same dtype.
+
+    `border` says what lies beyond the crop: "replicate" (pictures) or "zero" (masks). Cubic interpolation for
+    enlarging pictures, linear for masks so that they stay within 0..1.
+    """
+    x0, y0, x1, y1 = box
+    back = np.asarray(matrix, dtype=np.float64).copy()
+    back[:, 2] += back[:, :2] @ np.array([x0, y0], dtype=np.float64)
+    zero = border == "zero"
+    flags = (cv2.INTER_LINEAR if zero else cv2.INTER_CUBIC) | cv2.WARP_INVERSE_MAP
+    mode = cv2.BORDER_CONSTANT if zero else cv2.BORDER_REPLICATE
+    return np.asarray(cv2.warpAffine(crop, back, (x1 - x0, y1 - y0), flags=flags, borderMode=mode, borderValue=0))

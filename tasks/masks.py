@@ -1,0 +1,100 @@
+"""Which pixels of an aligned crop are face, lips and eyes, and which the model may repaint.
+
+The region repainted when dubbing is FIXED in the aligned crop. A region drawn round the landmarks of the frame would
+follow the chin, and so tell the model how far the mouth is open (LatentSync found the same and fixed its mask too).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models import landmarks106
+
+Mask = NDArray[np.float32]
+
+DUB_BOX = (0.10, 0.52, 0.90, 0.99)
+"""x0, y0, x1, y1 of the repainted region in the unit square of the crop: from just under the middle of the nose to
+below the chin, with the jaw wholly inside however far it drops."""
+DUB_RADIUS = 0.20
+"""Radius of its corners in crop sides."""
+
+OUTSIDE, FACE, LIPS, EYES = 0, 1, 2, 3
+"""Labels of the masks kept in CLIPS rows."""
+
+_CONTOUR = list(landmarks106.CONTOUR)
+_EYES = (list(landmarks106.LEFT_EYE), list(landmarks106.RIGHT_EYE))
+_BROWS = (list(landmarks106.LEFT_BROW), list(landmarks106.RIGHT_BROW))
+_LIPS = list(landmarks106.LIPS_OUTER)
+_SHIFT = 4  # cv2's fixed-point polygons: 4 bits behind the point
+
+
+def dub_mask(size: int) -> Mask:
+    """float32[size,size], 1 where the model repaints a dubbed face, soft over one pixel at the rim. A fresh copy."""
+    return _dub_mask(size).copy()
+
+
+@lru_cache(maxsize=8)
+def _dub_mask(size: int) -> Mask:
+    x0, y0, x1, y1 = DUB_BOX
+    centres = (np.arange(size, dtype=np.float64) + 0.5) / size
+    x, y = np.meshgrid(centres, centres)
+    # Signed distance to a rounded box (Quilez): negative inside.
+    qx = np.abs(x - (x0 + x1) / 2) - (x1 - x0) / 2 + DUB_RADIUS
+    qy = np.abs(y - (y0 + y1) / 2) - (y1 - y0) / 2 + DUB_RADIUS
+    distance = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0)) + np.minimum(np.maximum(qx, qy), 0) - DUB_RADIUS
+    return np.clip(0.5 - distance * size, 0, 1).astype(np.float32)
+
+
+def feather(mask: NDArray, width: float) -> Mask:
+    """The mask with a soft edge that lies wholly inside it: 0 at the rim, 1 from `width` pixels inward.
+
+    Inside, so that what was outside the mask stays exactly the picture that came in. Smoothstep of the distance.
+    """
+    inside = cv2.copyMakeBorder((np.asarray(mask) > 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    ramp = np.clip(distance / max(width, 1e-6), 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
+
+
+def _fill(size: int, *polygons: NDArray) -> Mask:
+    canvas = np.zeros((size, size), dtype=np.uint8)
+    for points in polygons:
+        hull = cv2.convexHull(np.asarray(points, dtype=np.float32)).reshape(-1, 2)
+        fixed = np.round(hull * (1 << _SHIFT)).astype(np.int32)
+        cv2.fillConvexPoly(canvas, fixed, 255, lineType=cv2.LINE_AA, shift=_SHIFT)
+    return canvas.astype(np.float32) / 255
+
+
+def face_mask(landmarks: NDArray, size: int) -> Mask:
+    """float32[size,size]: the face with its forehead, from landmarks [106,2] in crop pixels.
+
+    The 106 points end at the brows; the forehead is taken to rise above them by 1.6 of the height from eyes to brows,
+    which is about where hair begins.
+    """
+    landmarks = np.asarray(landmarks, dtype=np.float32)
+    brows = np.concatenate([landmarks[part] for part in _BROWS])
+    eyes = np.concatenate([landmarks[part] for part in _EYES])
+    rise = 1.6 * (brows.mean(axis=0) - eyes.mean(axis=0))
+    return _fill(size, np.concatenate([landmarks[_CONTOUR], brows, brows + rise]))
+
+
+def lip_mask(landmarks: NDArray, size: int) -> Mask:
+    """float32[size,size]: both lips and what lies between them."""
+    return _fill(size, np.asarray(landmarks)[_LIPS])
+
+
+def eye_mask(landmarks: NDArray, size: int) -> Mask:
+    """float32[size,size]: both eyes."""
+    return _fill(size, *(np.asarray(landmarks)[part] for part in _EYES))
+
+
+def label_mask(landmarks: NDArray, size: int) -> NDArray[np.uint8]:
+    """uint8[size,size] of OUTSIDE, FACE, LIPS, EYES: what a CLIPS row keeps for each frame (as PNG)."""
+    labels = np.where(face_mask(landmarks, size) > 0.5, FACE, OUTSIDE).astype(np.uint8)
+    labels[lip_mask(landmarks, size) > 0.5] = LIPS
+    labels[eye_mask(landmarks, size) > 0.5] = EYES
+    return labels
