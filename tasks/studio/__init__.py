@@ -1,0 +1,1 @@
+"""The studio: a parametric talking head with exact truth for every frame."""
