@@ -147,7 +147,7 @@ class Runtime(_Part):
     threads: Count = Field(1, description="threads of torch and onnxruntime in each worker")
     object_store_mb: Annotated[int, Field(ge=80)] = Field(256, description="Ray's object store; MiB")
     max_restarts: Annotated[int, Field(ge=0)] = Field(2, description="times a dead worker is started again")
-    max_task_retries: Annotated[int, Field(ge=0)] = Field(1, description="times an item is tried again when its worker died")
+    max_task_retries: Annotated[int, Field(ge=0)] = Field(1, description="tries more when a worker died")
     max_attempts: Count = Field(2, description="runs after which an item that kills its worker is left out")
 
 

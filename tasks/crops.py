@@ -75,9 +75,9 @@ def smooth_matrices(matrices: NDArray, pts: NDArray, sigma_s: float = 0.06) -> M
     """Takes the detector's tremble out of a track's similarities: [T,2,3] and times [T] in seconds -> float64[T,2,3].
 
     Each of log scale, angle and position (where the crop's nose lies in the frame) is replaced by a straight line
-    fitted around each frame with Gaussian weights in time, `sigma_s` wide. A line rather than a mean, so that a steadily
-    moving head is not dragged behind and the ends of a track are not pulled inward; weights in seconds rather than
-    frames, so that a variable frame rate is no special case.
+    fitted around each frame with Gaussian weights in time, `sigma_s` wide. A line rather than a mean, so that a
+    steadily moving head is not dragged behind and the ends of a track are not pulled inward; weights in seconds
+    rather than frames, so that a variable frame rate is no special case.
     """
     matrices = np.asarray(matrices, dtype=np.float64)
     count = len(matrices)
