@@ -27,8 +27,8 @@ def content_id(*parts: Any) -> str:
     """Hash of `parts`, 20 hex digits (blake2b, 80 bits).
 
     Parts may be None, bool, int, float, str, bytes, numpy arrays and scalars, dataclasses, and lists, tuples and
-    mappings of these. Every value goes in with its type and length, so ``("ab", "c")`` and ``("a", "bc")`` differ, as do
-    ``1``, ``1.0``, ``True`` and ``"1"``; the order of a mapping's keys does not matter.
+    mappings of these. Every value goes in with its type and length, so ``("ab", "c")`` and ``("a", "bc")`` differ, as
+    do ``1``, ``1.0``, ``True`` and ``"1"``; the order of a mapping's keys does not matter.
 
     Raises:
         TypeError: for a value without a stable content, a path for example (hash the file with `file_sha256`).

@@ -28,9 +28,10 @@ class Root:
     """
 
     def __init__(self, root: str | os.PathLike[str] | Root = "data") -> None:
-        text = root.uri if isinstance(root, Root) else os.fspath(root)
+        text: str = root.uri if isinstance(root, Root) else os.fspath(root)
         if text.startswith("file://"):
             text = text.removeprefix("file://")
+        self.uri: str
         self.is_local = "://" not in text
         if self.is_local:
             self.local = Path(text).expanduser().absolute()

@@ -223,8 +223,9 @@ def row(schema: pa.Schema, **values: Any) -> dict[str, Any]:
     if unknown:
         raise KeyError(f"{table_name(schema)} has no column {', '.join(unknown)}")
     allowed = (*STATUSES, "running") if schema is RUNS else STATUSES
-    if values.get("status", "ok") not in allowed:
-        raise ValueError(f"status is {values['status']!r}, not one of {', '.join(allowed)}")
+    status = values.get("status")
+    if status is not None and status not in allowed:
+        raise ValueError(f"status is {status!r}, not one of {', '.join(allowed)}")
     if schema is RENDERS:
         values.setdefault("synthetic", True)
     return {name: values.get(name) for name in schema.names}

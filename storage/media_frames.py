@@ -1,0 +1,138 @@
+"""Frames with their presentation times: exact after a seek, upright, with memory that does not grow with length."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av.error
+import numpy as np
+from av.video.frame import VideoFrame
+
+from storage.errors import InputFailed, InputRejected
+from storage.media_planes import Converter, Orientation
+from storage.media_probe import frame_times, matrix_of, opened, origin_of, video_stream
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+DECODE_THREADS = 2
+
+
+def iter_frames(
+    path: str | os.PathLike[str],
+    start_s: float | None = None,
+    end_s: float | None = None,
+    threads: int = DECODE_THREADS,
+) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Frames whose presentation time lies in [start_s, end_s), in order.
+
+    Args:
+        start_s, end_s: timeline seconds (see `storage.media_probe`); None for the file's own start and end. A time
+            taken from a frame selects exactly that frame, in spite of floating point.
+        threads: decoder threads.
+
+    Yields:
+        (index, pts_s, rgb): index of the frame in the whole file; its presentation time (timeline seconds, float64);
+        uint8 [H,W,3], upright.
+
+    Raises:
+        InputRejected: no video track.
+        InputFailed: the file is broken at a place; the error says where.
+    """
+    name = os.fspath(path)
+    with opened(name) as container:
+        stream = video_stream(container)
+        if stream is None or stream.time_base is None:
+            raise InputRejected("decode", "video_tracks", 0, 1, path=name, reason="no video track")
+        base, origin = stream.time_base, origin_of(container)
+        first = None if start_s is None else _ticks(start_s, base, origin)
+        last = None if end_s is None else _ticks(end_s, base, origin)
+        index = 0
+        if first is not None and start_s is not None:
+            index = int(np.searchsorted(frame_times(name), start_s - float(base) / 2))
+        converter, orientation = Converter(), None
+        frames = decoded(name, container, stream, threads) if first is None else _from(name, first, threads)
+        for frame, stamp in frames:
+            if first is not None and stamp < first:
+                continue
+            if last is not None and stamp >= last:
+                return
+            if orientation is None:
+                orientation = Orientation(matrix_of(frame))
+            rgb = orientation.upright(converter.rgb(frame))
+            yield index, float(stamp * base - origin), np.ascontiguousarray(rgb)
+            index += 1
+
+
+def decoded(
+    name: str, container: InputContainer, stream: VideoStream, threads: int = DECODE_THREADS
+) -> Iterator[tuple[VideoFrame, int]]:
+    """Decode a stream from where the container stands: (frame, pts in the stream's time base).
+
+    Frames without a timestamp follow the one before them by one average frame interval.
+    """
+    stream.thread_count = threads
+    stream.thread_type = "AUTO"
+    base = stream.time_base or Fraction(1, 90_000)
+    step = max(1, round(1 / ((stream.average_rate or Fraction(25)) * base)))
+    expected = stream.start_time or 0
+    try:
+        for frame in container.decode(stream):
+            stamp = frame.pts if frame.pts is not None else expected
+            expected = stamp + (frame.duration or step)
+            yield frame, stamp
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise broken_at(name, float(expected * base - origin_of(container)), error) from error
+
+
+def broken_at(name: str, time_s: float, error: BaseException) -> InputFailed:
+    """The error for a file that stops decoding at `time_s`."""
+    return InputFailed(
+        name, f"does not decode from here on: {error}", "copy or download the file again, or re-encode it",
+        stage="decode", time_s=time_s, error_type=type(error).__name__,
+    )  # fmt: skip
+
+
+def _from(name: str, first: int, threads: int) -> Iterator[tuple[VideoFrame, int]]:
+    """Decode so that no frame from `first` (ticks) on is missed.
+
+    A seek lands on a keyframe by decoding time; frames shown before that keyframe are lost, so when the first frame
+    that comes out is later than asked, the seek is repeated further back, in the end from the very start.
+    """
+    margin_s = 0.0
+    while True:
+        with opened(name) as container:
+            stream = video_stream(container)
+            if stream is None or stream.time_base is None:
+                return
+            target = first - round(margin_s / stream.time_base)
+            from_start = target <= (stream.start_time or 0)
+            if not from_start:
+                try:
+                    container.seek(target, stream=stream, backward=True)
+                except (av.error.FFmpegError, OSError):
+                    margin_s = margin_s * 8 + 1.0
+                    continue
+            frames = decoded(name, container, stream, threads)
+            try:
+                opening = next(frames, None)
+            except InputFailed:
+                if from_start:
+                    raise
+                opening = None
+            if from_start or (opening is not None and opening[1] <= first):
+                if opening is not None:
+                    yield opening
+                    yield from frames
+                return
+        margin_s = margin_s * 8 + 1.0
+
+
+def _ticks(seconds: float, base: Fraction, origin: Fraction) -> int:
+    """The first tick at or after `seconds`, where a time within half a tick counts as that tick."""
+    exact = (Fraction(seconds) + origin) / base - Fraction(1, 2)
+    return -((-exact.numerator) // exact.denominator)
