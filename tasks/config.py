@@ -32,14 +32,14 @@ class _Part(BaseModel):
 
 class Faces(_Part):
     pack: str = Field("studio", description="insightface pack: NAME, DIR or FILE.onnx (a lone SCRFD detector)")
-    det_size: Count = Field(640, description="side of the square the detector sees; pixels, a multiple of 32")
+    det_size: Count | None = Field(None, description="side of the square the detector sees; pixels; null: fitted")
     det_thresh: Share = Field(0.5, description="least detector score of a face")
     max_faces: Count = Field(8, description="largest faces kept in a frame")
 
 
 class Shots(_Part):
     adaptive_threshold: float = Field(3.0, gt=0, description="change of a frame over that of its neighbours; ratio")
-    min_content: float = Field(15.0, ge=0, description="least HSV change of a cut, 0..255")
+    min_content: float = Field(8.0, ge=0, description="least HSV change of a cut, 0..255")
     window_frames: Count = Field(2, description="neighbours on each side that a frame is compared with; frames")
     min_shot_s: Seconds = Field(0.3, description="shortest shot; seconds")
     width: Count = Field(256, description="frames are shrunk to this width before comparing; pixels")

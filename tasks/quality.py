@@ -1,0 +1,55 @@
+"""What can be told of a face from its picture and its points: sharpness, exposure, size, head pose."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+HEAD = np.array(
+    [[-0.50, 0.0, 0.0], [0.50, 0.0, 0.0], [0.0, 0.58, 0.42], [-0.40, 1.08, 0.06], [0.40, 1.08, 0.06]], dtype=np.float64
+)
+"""The five points of an average head in eye distances: x to the image's right, y down, z towards the camera."""
+
+
+def blur(crop: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of the inner crop, in grey levels squared; small: blurred (Pech-Pacheco 2000)."""
+    side = crop.shape[0]
+    inner = crop[side // 5 : side - side // 10, side // 5 : side - side // 5]
+    return float(cv2.Laplacian(cv2.cvtColor(inner, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+
+
+def exposure(crop: NDArray[np.uint8]) -> float:
+    """Mean luma (BT.601) of the crop's inner part, 0..1."""
+    side = crop.shape[0]
+    inner = crop[side // 5 : side - side // 10, side // 5 : side - side // 5]
+    return float(cv2.cvtColor(inner, cv2.COLOR_RGB2GRAY).mean() / 255)
+
+
+def face_height(bbox: NDArray) -> NDArray[np.float64]:
+    """Height in pixels of boxes [..., 4]."""
+    bbox = np.asarray(bbox, dtype=np.float64)
+    return np.asarray(bbox[..., 3] - bbox[..., 1])
+
+
+def head_pose(kps: NDArray) -> NDArray[np.float64]:
+    """Yaw, pitch, roll in radians, float64 [..., 3], from five points [..., 5, 2].
+
+    Scaled orthography: the affine map that takes `HEAD` to the points in the least-squares sense, and the rotation
+    nearest to it (the POS step of DeMenthon & Davis 1995). Closed form, needs no camera, and cannot flip the head
+    over as a perspective solver with five points does. Yaw is positive when the head turns to the image's right,
+    pitch when it looks down, roll when it leans clockwise. Accurate to some degrees: a person's own nose shifts it.
+    """
+    kps = np.asarray(kps, dtype=np.float64)
+    head = HEAD - HEAD.mean(axis=0)
+    points = kps - kps.mean(axis=-2, keepdims=True)
+    affine = np.einsum("...ni,jn->...ij", points, np.linalg.pinv(head))  # [..., 2, 3]
+    left, _, right = np.linalg.svd(affine, full_matrices=False)
+    rows = left @ right
+    third = np.cross(rows[..., 0, :], rows[..., 1, :])
+    # Where the nose points, as seen in the image, and which way the eyes' line leans.
+    forward = np.stack([rows[..., 0, 2], rows[..., 1, 2], third[..., 2]], axis=-1)
+    yaw = np.arctan2(forward[..., 0], forward[..., 2])
+    pitch = np.arctan2(forward[..., 1], np.hypot(forward[..., 0], forward[..., 2]))
+    roll = np.arctan2(rows[..., 1, 0], rows[..., 0, 0])
+    return np.stack([yaw, pitch, roll], axis=-1)

@@ -1,0 +1,279 @@
+"""Faces through time: detections of single frames joined to tracks, gaps filled, trembling taken out.
+
+A track holds one face within one shot on every frame from its first to its last. It keeps numbers only (about 100 bytes
+a frame), never pixels, so that an hour of footage fits beside a minute of it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from models.faces import Face
+from models.landmarks106 import mouth_opening
+from tasks import crops
+from tasks.config import Tracks
+from tasks.shots import Shot
+
+Floats = NDArray[np.float64]
+
+_PATCH = 64  # side of the small aligned crop in which the mouth's motion is measured
+_ROW = 17  # floats kept per observation: bbox 4, score, kps 10, opening, motion
+
+
+@dataclass
+class Track:
+    """One face within one shot, on every frame `first` … `first + T - 1`.
+
+    pts float64 [T] seconds; bbox float32 [T,4]; score float32 [T]; kps float32 [T,5,2] frame pixels, as detected or
+    filled in; detected bool [T]; matrices float64 [T,2,3] smoothed, frame → 128 px crop; opening float32 [T] of the
+    mouth in eye distances (NaN unless the pack measures landmarks); motion float32 [T] of the mouth (grey levels);
+    landmarks float32 [T,106,2] frame pixels, or None where they were not kept; ratio: share of the frames looked at in
+    which it was found.
+    """
+
+    number: int
+    shot: int
+    first: int
+    pts: Floats
+    bbox: NDArray[np.float32]
+    score: NDArray[np.float32]
+    kps: NDArray[np.float32]
+    detected: NDArray[np.bool_]
+    matrices: Floats
+    opening: NDArray[np.float32]
+    motion: NDArray[np.float32]
+    landmarks: NDArray[np.float32] | None
+    ratio: float
+    identity: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def last(self) -> int:
+        """Index after its last frame."""
+        return self.first + len(self.pts)
+
+    @property
+    def height(self) -> float:
+        """Median height of the face box in pixels."""
+        return float(np.median(self.bbox[:, 3] - self.bbox[:, 1]))
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A track that was not kept, and the measure that decided."""
+
+    number: int
+    start_s: float
+    end_s: float
+    frames: int
+    measure: str
+    value: float
+    threshold: float
+    unit: str
+
+
+@dataclass
+class _Live:
+    number: int
+    indices: array = field(default_factory=lambda: array("q"))
+    rows: array = field(default_factory=lambda: array("f"))
+    landmarks: list[NDArray[np.float32]] = field(default_factory=list)
+    measured: bool = False
+    patch: NDArray[np.uint8] | None = None
+    velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+
+    def box(self) -> NDArray[np.float64]:
+        return np.array(self.rows[-_ROW : -_ROW + 4], dtype=np.float64)
+
+    def predicted(self, index: int) -> NDArray[np.float64]:
+        """Where the box should be by now, by its own speed, for at most a few frames."""
+        shift = self.velocity * min(index - self.indices[-1], 5)
+        return self.box() + np.tile(shift, 2)
+
+
+class Tracker:
+    """Joins the faces of frames, given in order, to tracks.
+
+    Args:
+        config: thresholds.
+        keep_landmarks: keep the 106 points of every frame (848 bytes each); dubbing does not need them.
+    """
+
+    def __init__(self, config: Tracks, keep_landmarks: bool = False) -> None:
+        self._config = config
+        self._keep = keep_landmarks
+        self._live: list[_Live] = []
+        self._ended: list[_Live] = []
+        self._pts = array("d")
+        self._looked = array("b")
+
+    @property
+    def pts(self) -> Floats:
+        """Times [N] in seconds of all frames so far."""
+        return np.array(self._pts, dtype=np.float64)
+
+    def push(self, pts_s: float, frame: NDArray[np.uint8], faces: Sequence[Face] | None) -> None:
+        """The next frame uint8 [H,W,3] with its faces; `faces` is None where none were looked for."""
+        index = len(self._pts)
+        self._pts.append(pts_s)
+        self._looked.append(faces is not None)
+        if faces is None:
+            return
+        still, lost = [], []
+        for track in self._live:
+            gap = pts_s - self._pts[track.indices[-1]]
+            (lost if gap > self._config.max_gap_s else still).append(track)
+        self._ended.extend(lost)
+        self._live = still
+        usable = [face for face in faces if _spread(face.kps)]
+        for face, match in zip(usable, self._match(index, usable), strict=True):
+            track = match
+            if track is None:
+                track = _Live(len(self._live) + len(self._ended))
+                self._live.append(track)
+            self._observe(track, index, face, frame)
+
+    def _match(self, index: int, faces: Sequence[Face]) -> list[_Live | None]:
+        """The live track of each face, or None where a new one begins."""
+        result: list[_Live | None] = [None] * len(faces)
+        if not faces or not self._live:
+            return result
+        overlaps = np.array([[_iou(track.predicted(index), face.bbox) for track in self._live] for face in faces])
+        for row, column in zip(*linear_sum_assignment(-overlaps), strict=True):
+            if overlaps[row, column] >= self._config.min_iou:
+                result[row] = self._live[column]
+        return result
+
+    def _observe(self, track: _Live, index: int, face: Face, frame: NDArray[np.uint8]) -> None:
+        if track.indices:
+            before = track.box()
+            moved = ((face.bbox[:2] + face.bbox[2:]) - (before[:2] + before[2:])) / 2
+            track.velocity = 0.5 * track.velocity + 0.5 * moved / (index - track.indices[-1])
+        patch = _mouth_patch(frame, face.kps)
+        motion = 0.0
+        if track.patch is not None and index - track.indices[-1] <= 3:
+            motion = _mouth_motion(track.patch, patch)
+        track.patch = patch
+        opening = float(mouth_opening(face.landmarks)) if face.landmarks_measured else float("nan")
+        track.measured = face.landmarks_measured
+        track.indices.append(index)
+        track.rows.extend([*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion])
+        if self._keep:
+            track.landmarks.append(np.asarray(face.landmarks, dtype=np.float32))
+
+    def finish(self, shots: Sequence[Shot]) -> tuple[list[Track], list[Dropped]]:
+        """Tracks cut at the shots' edges, in order of their first frame, and those that were dropped."""
+        tracks: list[Track] = []
+        dropped: list[Dropped] = []
+        number = 0
+        for live in sorted(self._ended + self._live, key=lambda live: live.indices[0]):
+            for shot in shots:
+                built = self._build(live, shot, number)
+                if built is None:
+                    continue
+                number += 1
+                if isinstance(built, Track):
+                    tracks.append(built)
+                else:
+                    dropped.append(built)
+        tracks.sort(key=lambda track: (track.first, track.number))
+        return tracks, dropped
+
+    def _build(self, live: _Live, shot: Shot, number: int) -> Track | Dropped | None:
+        at = np.array(live.indices, dtype=np.int64)
+        inside = (at >= shot.first) & (at < shot.last)
+        if not inside.any():
+            return None
+        at = at[inside]
+        rows = np.array(live.rows, dtype=np.float32).reshape(-1, _ROW)[inside]
+        first, last = self._reach(int(at[0]), int(at[-1]), shot)
+        frames = np.arange(first, last)
+        pts = self.pts[first:last]
+        end_s = self._pts[last] if last < len(self._pts) else shot.end_s
+        if end_s - pts[0] < self._config.min_s:
+            length = float(end_s - pts[0])
+            return Dropped(number, float(pts[0]), float(end_s), len(pts), "track_s", length, self._config.min_s, "s")
+        filled = _fill(rows, at, frames)
+        kps = filled[:, 5:15].reshape(-1, 5, 2)
+        raw = np.stack([crops.crop_matrix(points) for points in kps])
+        landmarks = None
+        if self._keep:
+            kept = np.stack([points for points, keep in zip(live.landmarks, inside, strict=True) if keep])
+            landmarks = _fill(kept.reshape(len(kept), -1), at, frames).reshape(-1, 106, 2)
+        looked = np.array(self._looked[first:last], dtype=bool)
+        motion = filled[:, 16]
+        motion[0] = 0.0  # measured against another shot, or against nothing
+        return Track(
+            number=number,
+            shot=shot.number,
+            first=first,
+            pts=pts,
+            bbox=filled[:, :4],
+            score=filled[:, 4],
+            kps=kps,
+            detected=np.isin(frames, at),
+            matrices=crops.smooth_matrices(raw, pts, self._config.smooth_s),
+            opening=filled[:, 15],
+            motion=motion,
+            landmarks=landmarks,
+            ratio=float(len(at) / max(1, int(looked.sum()))),
+        )
+
+    def _reach(self, first: int, last: int, shot: Shot) -> tuple[int, int]:
+        """Frames next to the track at which nobody looked belong to it too (detection on every n-th frame)."""
+        while first > shot.first and not self._looked[first - 1]:
+            first -= 1
+        last += 1
+        while last < shot.last and not self._looked[last]:
+            last += 1
+        return first, last
+
+
+def _fill(rows: NDArray[np.float32], at: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Rows [K,C] at frames `at` -> [T,C] on all `frames`: straight lines between, the ends held."""
+    if len(at) == len(frames):
+        return rows.copy()
+    upper = np.clip(np.searchsorted(at, frames), 0, len(at) - 1)
+    lower = np.clip(np.searchsorted(at, frames, side="right") - 1, 0, len(at) - 1)
+    span = np.maximum(at[upper] - at[lower], 1)
+    share = np.clip((frames - at[lower]) / span, 0, 1).astype(np.float32)[:, None]
+    return np.asarray(rows[lower] * (1 - share) + rows[upper] * share, dtype=np.float32)
+
+
+def _iou(a: NDArray, b: NDArray) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
+
+
+def _spread(kps: NDArray) -> bool:
+    """Are eyes and nose apart far enough to align a crop on?"""
+    return bool(np.isfinite(kps).all() and np.ptp(kps[:3], axis=0).max() > 2.0)
+
+
+def _mouth_patch(frame: NDArray[np.uint8], kps: NDArray) -> NDArray[np.uint8]:
+    """Small grey aligned crop [64,64] of the face."""
+    return np.asarray(cv2.cvtColor(crops.warp(frame, crops.crop_matrix(kps, _PATCH), _PATCH), cv2.COLOR_RGB2GRAY))
+
+
+def _mouth_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> float:
+    """Mean change of the mouth region beyond that of the upper face, in grey levels.
+
+    The upper face changes with light, grain and misalignment as much as the mouth does; what is left over is speech.
+    """
+    change = cv2.absdiff(before, now).astype(np.float32)
+    mouth = change[42:58, 20:44].mean()
+    upper = change[22:38, 16:48].mean()
+    return float(max(0.0, mouth - upper))
