@@ -47,7 +47,8 @@ def _shrunk(image: Image, scale: float) -> tuple[Image, float]:
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8), scale * image.shape[0] / side
 
 
-def _paste(canvas: Image, frame: Image, alpha: Image, matrix: NDArray[np.float64]) -> Image:
+def paste(canvas: Image, frame: Image, alpha: Image, matrix: NDArray[np.float64]) -> Image:
+    """``canvas`` with the head of a still (``frame``, ``alpha``) laid on it through ``matrix`` (still px -> canvas px)."""
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     picture, left = _shrunk(np.dstack([frame, alpha]), scale)
     shrink = scale / left
@@ -97,10 +98,14 @@ def scene(rng: np.random.Generator, stills: Stills, size: int) -> tuple[Image, P
         box = stills.bbox[row]
         largest = float(live.min()) * (0.95 if count == 1 else 0.5)
         face = float(np.exp(rng.uniform(np.log(16), np.log(largest))))
+        close_up = count == 1 and rng.random() < 0.15  # an aligned crop, a portrait: the head leaves the picture
+        if close_up:
+            face = float(live.min()) * rng.uniform(0.85, 1.35)
         angle = float(rng.normal(0, 0.15) if rng.random() < 0.85 else rng.uniform(-0.8, 0.8))
         scale = face / float((box[2:] - box[:2]).max())
         for _ in range(6):
-            target = rng.uniform(0.3 * face, live - 0.3 * face)
+            edge = 0.3 * face if not close_up else 0.45 * live
+            target = rng.uniform(edge, live - edge)
             matrix = similarity(scale, angle, (box[:2] + box[2:]) / 2, target)
             moved = move_box(box, matrix)
             if _overlap(moved, boxes) < 0.15:
@@ -110,7 +115,7 @@ def scene(rng: np.random.Generator, stills: Stills, size: int) -> tuple[Image, P
         alpha = stills.alpha[row]
         if rng.random() < 0.12:  # with its own background: a picture in the picture
             alpha = np.full_like(alpha, 255)
-        canvas = _paste(canvas, stills.frames[row], alpha, matrix)
+        canvas = paste(canvas, stills.frames[row], alpha, matrix)
         boxes.append(moved)
         points.append(move(stills.kps[row], matrix))
         if rng.random() < 0.08:

@@ -44,11 +44,23 @@ def landmark_crop(
         landmarks = (landmarks + 0.5) * shrink - 0.5
         bbox, side = (bbox + 0.5) * shrink - 0.5, side * shrink
     frame = degrade(rng, recolour(rng, frame))
+    if rng.random() < 0.25:
+        frame = _cut_close(rng, frame, bbox)
     middle = (bbox[:2] + bbox[2:]) / 2 + rng.normal(0, BOX_SHIFT, 2).clip(-0.12, 0.12) * side
-    scale = INPUT_SIZE / (side * float(np.exp(rng.normal(0, BOX_SCALE).clip(-0.18, 0.18))) * CROP_SCALE)
+    scale = INPUT_SIZE / (side * float(np.exp(np.clip(rng.normal(0, BOX_SCALE), -0.18, 0.18))) * CROP_SCALE)
     matrix = similarity(scale, float(rng.normal(0, 0.12)), middle, np.full(2, INPUT_SIZE / 2))
     crop = cv2.warpAffine(frame, matrix, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR)
     return np.asarray(crop, np.uint8), move(landmarks, matrix) / (INPUT_SIZE / 2) - 1
+
+
+def _cut_close(rng: np.random.Generator, frame: Image, bbox: NDArray[np.float32]) -> Image:
+    """The picture ends near the face, as an aligned crop or a portrait does: black beyond, as insightface fills it."""
+    side = float((bbox[2:] - bbox[:2]).max())
+    low = np.clip(bbox[:2] - side * rng.uniform(-0.15, 0.25, 2), 0, None).astype(int)
+    high = (bbox[2:] + side * rng.uniform(-0.1, 0.25, 2)).astype(int)
+    cut = np.zeros_like(frame)
+    cut[low[1] : high[1], low[0] : high[0]] = frame[low[1] : high[1], low[0] : high[0]]
+    return cut
 
 
 def landmark_batch(rng: np.random.Generator, stills: Stills, batch: int, device: str) -> tuple[Tensor, Tensor]:

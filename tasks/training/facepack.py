@@ -1,0 +1,71 @@
+"""Make the studio face pack from nothing: stills, three networks, the pack's card and its measured numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from models.faces import PACK_CARD, FaceAnalyzer
+from tasks.training.detector import train_detector
+from tasks.training.face_metrics import PROTOCOL, measure_face_pack
+from tasks.training.landmarks import train_landmarks
+from tasks.training.recogniser import train_recogniser
+from tasks.training.stills import SIZE, read_stills, render_stills
+
+NETWORKS = {"landmarks": train_landmarks, "recogniser": train_recogniser, "detector": train_detector}
+CARD = {
+    "name": "studio",
+    "licence": "Apache-2.0 (trained by this project on faces it rendered itself)",
+    "knows": "the studio's rendered people; it has never seen a real face",
+}
+METRICS = "metrics.json"
+Log = Callable[[str], None]
+
+
+def train_face_pack(
+    out: Path,
+    stills: Path,
+    identities: int = 800,
+    per_identity: int = 12,
+    minutes: float = 12.0,
+    steps: int | None = None,
+    networks: tuple[str, ...] = tuple(NETWORKS),
+    device: str = "cpu",
+    seed: int = 0,
+    size: int = SIZE,
+    workers: int = 1,
+    log: Log = print,
+) -> dict[str, object]:
+    """Render the stills that are missing, train ``networks`` for ``minutes`` (or ``steps``) each, write the ONNX files, the pack's
+    card and metrics.json into ``out``. Networks not named keep their files. Returns what metrics.json holds.
+
+    Raises ValueError for an unknown network.
+    """
+    unknown = set(networks) - set(NETWORKS)
+    if unknown:
+        raise ValueError(f"no such network: {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
+    log(f"stills: {identities} people x {per_identity} frames of {size} px in {stills}")
+    for count, _ in enumerate(render_stills(stills, identities, per_identity, size, seed, workers, device), 1):
+        if count % 50 == 0:
+            log(f"stills: {count} of {identities} people")
+    path = out / METRICS
+    record: dict[str, object] = json.loads(path.read_text()) if path.is_file() else {}
+    training = record.setdefault("training", {})
+    assert isinstance(training, dict)
+    for name in networks:
+
+        def report(step: int, progress: float, parts: dict[str, float], name: str = name) -> None:
+            losses = " ".join(f"{key} {value:.4f}" for key, value in parts.items())
+            log(f"{name}: step {step}, {progress:.0%}, {losses}")
+
+        training[name] = NETWORKS[name](
+            stills, out, steps=steps, minutes=None if steps else minutes, device=device, seed=seed, report=report
+        )
+    (out / PACK_CARD).write_text(json.dumps(CARD, indent=2) + "\n")
+    if len(list(out.glob("*.onnx"))) == len(NETWORKS):
+        _, held_out = read_stills(stills).split()
+        record |= {"protocol": PROTOCOL, "metrics": measure_face_pack(FaceAnalyzer(out), held_out, seed)}
+        log(json.dumps(record["metrics"], indent=2))
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    return record
