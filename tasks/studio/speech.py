@@ -32,9 +32,9 @@ MASCULINE = (
 )  # fmt: skip
 # A language of the sentence grammar → the espeak voices that speak it.
 ACCENTS: dict[str, tuple[str, ...]] = {
-    "en": ("en-us", "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp"),
+    "en": ("en-us", "en-us", "en", "en-gb-scotland", "en-gb-x-rp"),
     "de": ("de",),
-    "fr": ("fr-fr", "fr-ch"),
+    "fr": ("fr", "fr-ch"),
     "es": ("es", "es-419"),
     "it": ("it",),
     "pt": ("pt-br", "pt"),
