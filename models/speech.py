@@ -202,7 +202,7 @@ def load_speech_encoder(source: str | Path = "studio") -> SpeechEncoder | Whispe
 
 @torch.no_grad()
 def encode_speech(encoder: SpeechEncoder | WhisperEncoder, audio: np.ndarray) -> Tensor:
-    """Sound float [N] at 16 kHz → features float32 [T, width], or [T, layers, width] of whisper, on the encoder's device.
+    """Sound float [N] at 16 kHz → features float32 [T, width] ([T, layers, width] of whisper), on its device.
 
     A piece cut from a longer sound gives the same features as the whole where it is `encoder.margin_s` away from
     the cut (exactly so for `SpeechEncoder` when the cut lies on a multiple of 20 ms).
@@ -230,8 +230,8 @@ def frame_tokens(features: Tensor, pts: np.ndarray | Tensor, context: int = 2, s
     if features.shape[0] == 0:
         raise ValueError("no features: the sound is empty")
     states = features if features.ndim == 3 else features[:, None]
-    steps = int(round((2 * context + 1) * FEATURE_RATE / NOMINAL_FPS))
-    lead = int(round(context * FEATURE_RATE / NOMINAL_FPS))
+    steps = round((2 * context + 1) * FEATURE_RATE / NOMINAL_FPS)
+    lead = round(context * FEATURE_RATE / NOMINAL_FPS)
     times = torch.as_tensor(np.asarray(pts, dtype=np.float64) - start_s)
     at = times[:, None] * FEATURE_RATE + torch.arange(-lead, steps - lead, dtype=torch.float64)
     at = at.clamp(0, states.shape[0] - 1)

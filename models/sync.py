@@ -55,7 +55,8 @@ class _TimeStack(nn.Module):
     def __init__(self, channels: int, width: int, out: int) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
-            nn.Conv1d(channels if i == 0 else width, width, 4, dilation=dilation) for i, dilation in enumerate((1, 2, 2))
+            nn.Conv1d(channels if i == 0 else width, width, 4, dilation=dilation)
+            for i, dilation in enumerate((1, 2, 2))
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))  # of a time step, never of the whole clip
         self.out = nn.Conv1d(width, out, 1)
@@ -74,12 +75,15 @@ class SyncExpert(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, width: int = 128, audio_width: int = 192, dim: int = 128, n_mels: int = 80, cues: int = 7) -> None:
+    def __init__(
+        self, width: int = 128, audio_width: int = 192, dim: int = 128, n_mels: int = 80, cues: int = 7
+    ) -> None:
         super().__init__()
         channels = (16, 32, 64, 96)
         sizes = (3, *channels)
         self.picture = nn.ModuleList(
-            nn.Conv2d(sizes[i], sizes[i + 1], 5 if i == 0 else 3, stride=2, padding=2 if i == 0 else 1) for i in range(4)
+            nn.Conv2d(sizes[i], sizes[i + 1], 5 if i == 0 else 3, stride=2, padding=2 if i == 0 else 1)
+            for i in range(4)
         )
         self.picture_norms = nn.ModuleList(nn.GroupNorm(8, c) for c in channels)
         self.frame = nn.Linear(channels[-1] * 4 * 6, width)
@@ -145,7 +149,7 @@ def distances(video: Tensor, audio: Tensor) -> Tensor:
 
 
 def nominal_frames(pts: np.ndarray) -> np.ndarray:
-    """Indices int [T'] of the frames shown at 25 fps from the first timestamp on: times float [T] in seconds, increasing.
+    """Indices int [T'] of the frames to show at 25 fps from the first timestamp on: increasing times [T] in seconds.
 
     A frame is shown from its own timestamp on, but the nearest one is taken: half a frame of delay would be an offset.
     """
@@ -195,7 +199,7 @@ def measure_sync(
     features = torch.cat(mouths).T[None]
     video = F.normalize(expert.video_time(features)[0].T, dim=-1)
 
-    first = int(round((float(pts[0]) - mel_start_s) * 100)) - MEL_PER_FRAME * max_offset
+    first = round((float(pts[0]) - mel_start_s) * 100) - MEL_PER_FRAME * max_offset
     length = MEL_PER_FRAME * (len(index) + 2 * max_offset)
     left, right = max(0, -first), max(0, first + length - mel.shape[1])
     piece = np.asarray(mel[:, max(0, first) : max(0, first + length)], dtype=np.float32)

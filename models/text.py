@@ -1,0 +1,134 @@
+"""Emotion texts: a transformers tokenizer and CLIP text encoder, and the way from free text to an emotion.
+
+The studio pack is a small `CLIPTextModel` with its own BPE, trained here (tasks/training/text.py) so that texts which
+ask for the same emotion, intensity, manner, head and voice lie together. In production any CLIP text model folder
+takes its place; what it knows about emotions is read by comparison with `ANCHOR_TEXTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoTokenizer, CLIPTextModel
+
+PACKS = Path(__file__).parent / "packs"
+EMOTIONS = ("neutral", "happy", "sad", "angry", "surprised", "fearful", "disgusted", "contempt")
+ANCHORS: tuple[tuple[str, int], ...] = (
+    ("neutral", 0),
+    *((emotion, intensity) for emotion in EMOTIONS[1:] for intensity in (1, 2, 3)),
+)
+"""What a text can be read as: neutral, and seven emotions at three intensities."""
+ANCHOR_FILE = "anchors.safetensors"
+_ADJECTIVES = ("neutral", "happy", "sad", "angry", "surprised", "afraid", "disgusted", "contemptuous")
+_DEGREES = ("", "slightly ", "", "extremely ")
+
+
+def anchor_text(emotion: str, intensity: int) -> str:
+    """The plain sentence that stands for an emotion where no learned anchor exists."""
+    return f"a person who looks {_DEGREES[intensity]}{_ADJECTIVES[EMOTIONS.index(emotion)]}"
+
+
+@dataclass(frozen=True)
+class EmotionReading:
+    """An emotion (one of EMOTIONS), its intensity (0 for neutral, else 1..3), and how sure the reading is (0..1)."""
+
+    emotion: str
+    intensity: int
+    score: float
+
+
+class MissingText(FileNotFoundError):
+    """No text encoder at the given source; `remedy` says what to do about it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class TextEncoder:
+    """A tokenizer, a CLIP text model and the emotion anchors in its space.
+
+    Args:
+        tokenizer: as `AutoTokenizer.from_pretrained` gives it.
+        model: a `CLIPTextModel`.
+        anchors: unit vectors float [22, width] in the order of ANCHORS; None: computed from `anchor_text`.
+        temperature: of the softmax over cosines in `emotion_of`; 0.01 is CLIP's own.
+    """
+
+    def __init__(
+        self, tokenizer: Any, model: CLIPTextModel, anchors: Tensor | None = None, temperature: float = 0.01
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.model = model
+        self.width: int = model.config.hidden_size
+        self.length: int = model.config.max_position_embeddings
+        self.temperature = temperature
+        self.anchors = self.encode([anchor_text(*anchor) for anchor in ANCHORS])[1] if anchors is None else anchors
+
+    def to(self, device: torch.device | str) -> TextEncoder:
+        """Move model and anchors; returns itself."""
+        self.model.to(device)  # type: ignore[arg-type]
+        self.anchors = self.anchors.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Texts → (tokens float [B, length, width], pooled unit vectors float [B, width]).
+
+        Texts are padded and cut to the model's length (32 tokens in the studio pack, 77 in CLIP), as Stable
+        Diffusion does. An empty text is a text like any other: use it as the unconditional one.
+        """
+        if not texts:
+            return torch.zeros(0, self.length, self.width), torch.zeros(0, self.width)
+        batch = self.tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
+        )
+        output = self.model(input_ids=batch["input_ids"].to(self.model.device))
+        return output.last_hidden_state.float(), F.normalize(output.pooler_output.float(), dim=-1)
+
+    def emotion_of(self, text: str) -> EmotionReading:
+        """The emotion that a free text asks for.
+
+        The probability of an emotion is summed over its intensities; the intensity is the most probable one
+        of the winner. Of an empty text: neutral with score 1 (nothing was asked for).
+        """
+        if not text.strip():
+            return EmotionReading("neutral", 0, 1.0)
+        pooled = self.encode([text])[1]
+        share = (pooled @ self.anchors.T / self.temperature).softmax(-1)[0]
+        by_emotion = torch.cat([share[:1], share[1:].view(-1, 3).sum(-1)])
+        best = int(by_emotion.argmax())
+        intensity = 0 if best == 0 else 1 + int(share[1:].view(-1, 3)[best - 1].argmax())
+        return EmotionReading(EMOTIONS[best], intensity, float(by_emotion[best]))
+
+
+def load_text(source: str | Path = "studio") -> TextEncoder:
+    """Load a text encoder in float32 on the CPU.
+
+    Args:
+        source: the name of a shipped pack ("studio"), a folder with a CLIP text model and its tokenizer, or a Stable
+            Diffusion folder with `text_encoder/` and `tokenizer/`.
+    Raises:
+        MissingText: nothing of that name or path exists.
+    """
+    path = Path(source)
+    folder = path if path.is_dir() else PACKS / str(source) / "text"
+    split = (folder / "text_encoder").is_dir()
+    weights, words = (folder / "text_encoder", folder / "tokenizer") if split else (folder, folder)
+    if not (weights / "config.json").is_file():
+        raise MissingText(f"no text encoder at {source}", "name the pack 'studio' or a folder with a CLIP text model")
+    tokenizer = AutoTokenizer.from_pretrained(str(words), local_files_only=True)
+    model = CLIPTextModel.from_pretrained(str(weights), local_files_only=True, use_safetensors=True)
+    model = model.float().eval().requires_grad_(False)
+    anchors, temperature = None, 0.01
+    if (weights / ANCHOR_FILE).is_file():
+        saved = load_file(weights / ANCHOR_FILE)
+        anchors, temperature = F.normalize(saved["anchors"].float(), dim=-1), float(saved["temperature"])
+    return TextEncoder(tokenizer, model, anchors, temperature)

@@ -1,0 +1,269 @@
+"""Trains the studio's emotion text encoder: BPE, a small CLIP text model, and the anchors that read emotions.
+
+No captions from the outside are needed: tasks/training/phrases.py says how people write about feelings,
+tasks/captions.py how the pipeline does, and this module weaves both into texts whose attributes are known. Two texts should lie as close
+as their attributes agree, so the loss is an InfoNCE (van den Oord et al., 2018; CLIP) with soft targets, beside the
+cross-entropy over the learned anchors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+from models.text import ANCHOR_FILE, ANCHORS, EMOTIONS, EmotionReading, load_text
+from tasks.captions import HEADS, MANNERS, SUBJECTS, VOICES, sentence
+from tasks.training import phrases
+
+LENGTH = 32
+START, END, PAD, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|pad|>", "<|unk|>"
+_SAME_EMOTION, _SAME_INTENSITY, _SAME_DETAIL = 0.55, 0.21, 0.08
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text with the attributes it asks for."""
+
+    text: str
+    emotion: str
+    intensity: int
+    manner: str = "plain"
+    head: str = "steady"
+    voice: str = "even"
+
+
+def _split(text: str, separator: str) -> list[str]:
+    return [part.strip() for part in text.split(separator)] if text else []
+
+
+class Weaver:
+    """Writes random texts whose attributes are known.
+
+    Args:
+        seed: of the random choices.
+        held_out: share of the idioms of each emotion and intensity that is never used; see `unseen`.
+    """
+
+    def __init__(self, seed: int = 0, held_out: float = 0.0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.idioms: dict[tuple[str, int], list[str]] = {}
+        self.unseen: list[Example] = []
+        for emotion in EMOTIONS:
+            for level, text in enumerate(phrases.IDIOMS[emotion]):
+                idioms = _split(text, ";")
+                kept = len(idioms) - round(held_out * len(idioms))
+                order = np.random.default_rng(len(idioms)).permutation(len(idioms))
+                intensity = 0 if emotion == "neutral" else level + 1
+                self.idioms[emotion, level] = [idioms[i] for i in order[:kept]]
+                self.unseen += [Example(idioms[i], emotion, intensity) for i in order[kept:]]
+
+    def _pick(self, choices: list[str] | tuple[str, ...]) -> str:
+        return choices[int(self.rng.integers(len(choices)))]
+
+    def _graded(self, word: str, level: int) -> tuple[str, int]:
+        """A word with an adverb of degree, and the intensity (1..3) that both ask for together."""
+        degree = int(self.rng.choice(4, p=[0.2, 0.15, 0.2, 0.45]))
+        if degree == 3:
+            return word, level + 1
+        text = f"{self._pick(_split(phrases.DEGREES[degree], ';'))} {word}".strip()
+        return text, (max(1, level), level + 1, 3)[degree]
+
+    def _feeling(self, emotion: str) -> tuple[str, int]:
+        """A phrase for an emotion, and its intensity 1..3 (of neutral it is ignored)."""
+        level = 0 if emotion == "neutral" else int(self.rng.integers(3))
+        kind = self.rng.random()
+        who = self._pick(SUBJECTS)
+        if kind < 0.34:
+            word, intensity = self._graded(self._pick(_split(phrases.ADJECTIVES[emotion][level], ",")), level)
+            patterns = (
+                "{}", "{}", f"{who} is {{}}", f"{who} sounds {{}}", f"{who} looks {{}}", "a {} voice", "in a {} tone",
+                "make it {}", f"{who} feels {{}}", "{} person talking", "looking {}", "{} face", "say it in a {} way",
+                "be {}", "{} expression",
+            )  # fmt: skip
+            return self._pick(patterns).format(word), intensity
+        if kind < 0.46:
+            word, intensity = self._graded(self._pick(_split(phrases.ADVERBS[emotion][level], ",")), level)
+            return self._pick(("{}", f"{who} speaks {{}}", "speak {}", "says it {}", "talking {}")).format(
+                word
+            ), intensity
+        if kind < 0.58:
+            noun = self._pick(_split(phrases.NOUNS[emotion], ","))
+            graded = (("a hint of {}", "a touch of {}", "some {}"), ("with {}", "{}", "expressing {}", "full of {}"),
+                      ("pure {}", "overwhelming {}", "extreme {}", "nothing but {}"))  # fmt: skip
+            return self._pick(graded[level]).format(noun), level + 1
+        if kind < 0.62:
+            return self._pick(_split(phrases.OTHER_LANGUAGES[emotion], ";")), 2
+        if kind < 0.66 and emotion == "neutral":
+            other = self._pick(EMOTIONS[1:])
+            word = self._pick(_split(phrases.ADJECTIVES[other][1], ","))
+            return self._pick(("not {}", "not {} at all", "no longer {}", "neither {} nor anything else")).format(
+                word
+            ), 0
+        idiom = self._pick(self.idioms[emotion, level])
+        return self._pick(("{}", "{}", f"{who} speaks, {{}}", f"{who} is talking {{}}", "as if {}")).format(
+            idiom
+        ), level + 1
+
+    def example(self) -> Example:
+        """The next random text."""
+        emotion = self._pick(EMOTIONS)
+        manner, head, voice = (
+            self._pick(tuple(names)) if self.rng.random() < 0.4 else plain
+            for names, plain in ((MANNERS, "plain"), (HEADS, "steady"), (VOICES, "even"))
+        )
+        if self.rng.random() < 0.25:
+            intensity = 0 if emotion == "neutral" else int(self.rng.integers(1, 4))
+            text = sentence(emotion, intensity, manner, head, voice, self.rng)
+            return Example(self._untidy(text), emotion, intensity, manner, head, voice)
+        text, intensity = self._feeling(emotion)
+        if self.rng.random() < 0.2:  # two phrases for the same feeling; the stronger one counts
+            more, other = self._feeling(emotion)
+            text, intensity = f"{text}{self._pick((', ', ' and ', '; '))}{more}", max(intensity, other)
+        details = [self._pick(MANNERS[manner]), self._pick(HEADS[head]), self._pick(VOICES[voice])]
+        self.rng.shuffle(details)
+        text = ", ".join([text, *filter(None, details)])
+        return Example(self._untidy(text), emotion, 0 if emotion == "neutral" else intensity, manner, head, voice)
+
+    def _untidy(self, text: str) -> str:
+        """Now and then a slip of the keyboard, so that a typing error does not change a feeling."""
+        if len(text) > 6 and self.rng.random() < 0.08:
+            at = int(self.rng.integers(1, len(text) - 1))
+            text = self._pick((text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:]))
+        return text
+
+    def batches(self, size: int) -> Iterator[list[Example]]:
+        while True:
+            yield [self.example() for _ in range(size)]
+
+
+def build_tokenizer(texts: list[str], vocabulary: int = 2048) -> PreTrainedTokenizerFast:
+    """A lower-case byte-level BPE in the frame that CLIP uses: start, words, end."""
+    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    # transformers takes end = 2 for a CLIP of before 2023, whose end is the largest id: it stands at 3 here
+    special = [PAD, START, UNKNOWN, END]
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    frame = [(START, tokenizer.token_to_id(START)), (END, tokenizer.token_to_id(END))]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=frame)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=START,
+        eos_token=END,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        model_max_length=LENGTH,
+    )
+
+
+def _targets(batch: list[Example]) -> tuple[Tensor, Tensor]:
+    """Soft targets: of texts among each other [B, B] (no diagonal), and of texts over ANCHORS [B, 22]; rows sum to 1."""
+    emotion = torch.tensor([EMOTIONS.index(e.emotion) for e in batch])
+    intensity = torch.tensor([e.intensity for e in batch])
+    same = (emotion[:, None] == emotion).float()
+    likeness = same * (_SAME_EMOTION + _SAME_INTENSITY * (1 - (intensity[:, None] - intensity).abs() / 2))
+    for values in ([e.manner for e in batch], [e.head for e in batch], [e.voice for e in batch]):
+        likeness += _SAME_DETAIL * torch.tensor([[a == b for b in values] for a in values])
+    likeness.fill_diagonal_(-torch.inf)
+    labels = torch.zeros(len(batch), len(ANCHORS))
+    for row, (name, level) in enumerate(ANCHORS):
+        near = (intensity - level).abs()
+        weight = torch.where(near == 0, 0.8, torch.where(near == 1, 0.15, 0.05))
+        labels[:, row] = torch.where(emotion == EMOTIONS.index(name), weight, 0.0)
+    return (likeness / 0.08).softmax(-1), labels / labels.sum(-1, keepdim=True)
+
+
+def train_text(
+    out_dir: Path, minutes: float = 2.5, batch_size: int = 128, width: int = 128, held_out: float = 0.0, seed: int = 0
+) -> dict[str, float]:
+    """Train tokenizer and encoder for about `minutes` on one core and save them as a transformers folder.
+
+    Args:
+        out_dir: receives tokenizer, config.json, model.safetensors (float16) and anchors.safetensors.
+        held_out: share of the idioms kept away from training; accuracy is measured on them. 0 for what is shipped.
+    Returns:
+        steps, loss, and `evaluate_text` of the result.
+    """
+    torch.manual_seed(seed)
+    weaver = Weaver(seed, held_out)
+    tokenizer = build_tokenizer([weaver.example().text for _ in range(20_000)])
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=LENGTH, hidden_act="gelu", attention_dropout=0.1,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        projection_dim=width,
+    )  # fmt: skip
+    model = CLIPTextModel(config).train()
+    anchors = torch.nn.Parameter(torch.randn(len(ANCHORS), width))
+    temperature = 0.1
+    optimizer = torch.optim.AdamW([*model.parameters(), anchors], lr=2e-3, weight_decay=0.02)
+    start, steps, loss_value = time.monotonic(), 0, 0.0
+    tokenizer.backend_tokenizer.model.dropout = 0.1
+    for batch in weaver.batches(batch_size):
+        spent = (time.monotonic() - start) / (60 * minutes)
+        if spent >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1.0, steps / 50 + 0.02) * (0.5 * (1 + np.cos(np.pi * spent)) + 0.01)
+        ids = tokenizer([e.text for e in batch], padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
+        pooled = F.normalize(model(input_ids=ids["input_ids"]).pooler_output, dim=-1)
+        among, over = _targets(batch)
+        own = torch.eye(len(batch), dtype=torch.bool)
+        pairs = F.cross_entropy((pooled @ pooled.T / temperature).masked_fill(own, -1e4), among)
+        reads = F.cross_entropy(pooled @ F.normalize(anchors, dim=-1).T / temperature, over)
+        loss = pairs + reads
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        steps += 1
+        loss_value = 0.98 * loss_value + 0.02 * loss.item() if steps > 1 else loss.item()
+    tokenizer.backend_tokenizer.model.dropout = None
+    out_dir.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(out_dir)
+    model.half().save_pretrained(out_dir)
+    unit = F.normalize(anchors.detach(), dim=-1).half().contiguous()
+    save_file({"anchors": unit, "temperature": torch.tensor(temperature)}, out_dir / ANCHOR_FILE)
+    return {"steps": steps, "loss": loss_value, **evaluate_text(out_dir, weaver.unseen)}
+
+
+def evaluate_text(folder: Path, unseen: list[Example], examples: int = 400) -> dict[str, float]:
+    """Accuracy of `emotion_of`: on fresh woven texts (emotion, and intensity within one step), and on unseen idioms.
+
+    `neighbour` is the share of woven texts whose nearest other text asks for the same emotion.
+    """
+    encoder = load_text(folder)
+    woven = [next(Weaver(seed=9_999).batches(examples))][0]
+    read: list[EmotionReading] = [encoder.emotion_of(e.text) for e in woven]
+    right = [r.emotion == e.emotion for r, e in zip(read, woven, strict=True)]
+    close = [abs(r.intensity - e.intensity) <= 1 for r, e, ok in zip(read, woven, right, strict=True) if ok]
+    pooled = encoder.encode([e.text for e in woven])[1]
+    nearest = (pooled @ pooled.T).fill_diagonal_(-1).argmax(-1).tolist()
+    metrics = {
+        "emotion_accuracy": float(np.mean(right)),
+        "intensity_within_one": float(np.mean(close)),
+        "neighbour": float(np.mean([woven[i].emotion == e.emotion for i, e in zip(nearest, woven, strict=True)])),
+    }
+    if unseen:
+        metrics["unseen_accuracy"] = float(np.mean([encoder.emotion_of(e.text).emotion == e.emotion for e in unseen]))
+        metrics["unseen_texts"] = len(unseen)
+    return metrics
