@@ -6,18 +6,22 @@ Times are timeline seconds everywhere; see `storage.media_probe`.
 from storage.media_audio import iter_audio, read_audio, resample, write_audio
 from storage.media_frames import iter_frames
 from storage.media_probe import AudioInfo, MediaInfo, VideoInfo, frame_times, probe
+from storage.media_rewrite import RewriteReport, VideoRewriter, rewrite_video
 from storage.media_write import write_video
 
 __all__ = [
     "AudioInfo",
     "MediaInfo",
+    "RewriteReport",
     "VideoInfo",
+    "VideoRewriter",
     "frame_times",
     "iter_audio",
     "iter_frames",
     "probe",
     "read_audio",
     "resample",
+    "rewrite_video",
     "write_audio",
     "write_video",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from storage.media_probe import frame_times, matrix_of, opened, origin_of, video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 DECODE_THREADS = 2
@@ -69,11 +71,16 @@ def iter_frames(
 
 
 def decoded(
-    name: str, container: InputContainer, stream: VideoStream, threads: int = DECODE_THREADS
+    name: str,
+    container: InputContainer,
+    stream: VideoStream,
+    threads: int = DECODE_THREADS,
+    others: deque[Packet] | None = None,
 ) -> Iterator[tuple[VideoFrame, int]]:
     """Decode a stream from where the container stands: (frame, pts in the stream's time base).
 
-    Frames without a timestamp follow the one before them by one average frame interval.
+    Frames without a timestamp follow the one before them by one average frame interval. Packets of all other tracks
+    are appended to `others` as they are met; take them out after each frame.
     """
     stream.thread_count = threads
     stream.thread_type = "AUTO"
@@ -81,12 +88,25 @@ def decoded(
     step = max(1, round(1 / ((stream.average_rate or Fraction(25)) * base)))
     expected = stream.start_time or 0
     try:
-        for frame in container.decode(stream):
-            stamp = frame.pts if frame.pts is not None else expected
-            expected = stamp + (frame.duration or step)
-            yield frame, stamp
+        for packet in _packets(container, stream, others):
+            for frame in stream.codec_context.decode(packet):
+                stamp = frame.pts if frame.pts is not None else expected
+                expected = stamp + (frame.duration or step)
+                yield frame, stamp
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise broken_at(name, float(expected * base - origin_of(container)), error) from error
+
+
+def _packets(container: InputContainer, stream: VideoStream, others: deque[Packet] | None) -> Iterator[Packet | None]:
+    """The packets of `stream`, then None, which flushes its decoder."""
+    for packet in container.demux(stream) if others is None else container.demux():
+        if packet.size == 0:
+            continue
+        if packet.stream_index == stream.index:
+            yield packet
+        elif others is not None:
+            others.append(packet)
+    yield None
 
 
 def broken_at(name: str, time_s: float, error: BaseException) -> InputFailed:

@@ -53,6 +53,18 @@ class Orientation:
         picture = picture[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
         return picture.swapaxes(0, 1) if self.transposed else picture
 
+    def upright_box(self, box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """A box x0, y0, x1, y1 of the stored picture of `size` (width, height), in the upright one."""
+        x0, y0, x1, y1 = box
+        width, height = size
+        if self.transposed:
+            x0, y0, x1, y1, width, height = y0, x0, y1, x1, height, width
+        if self.flip_columns:
+            x0, x1 = width - x1, width - x0
+        if self.flip_rows:
+            y0, y1 = height - y1, height - y0
+        return x0, y0, x1, y1
+
 
 class Converter:
     """Stored frames → RGB arrays, with the colour matrix and range that the frames are tagged with.

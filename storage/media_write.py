@@ -131,7 +131,7 @@ class AudioTrack:
         self._given = 0
         self._limit = None if duration_s is None else round(duration_s * self.rate)
         self._blocks = self._source(source, rate)
-        self.source_s = 0.0
+        self.cut_s = 0.0
 
     def advance(self, until_s: float) -> None:
         """Encode the sound up to `until_s` container seconds."""
@@ -151,7 +151,9 @@ class AudioTrack:
 
     def _encode(self, block: np.ndarray) -> None:
         if self._limit is not None:
-            block = block[:, : max(0, self._limit - self._given)]
+            room = max(0, self._limit - self._given)
+            self.cut_s += max(0, block.shape[1] - room) / self.rate
+            block = block[:, :room]
         if block.shape[1] == 0:
             return
         frame = audio_frame(block, self.rate)
@@ -172,9 +174,7 @@ class AudioTrack:
         else:
             blocks = iter_audio(source, self.rate, channels=self.channels)
         for block in blocks:
-            shaped = np.atleast_2d(block)
-            self.source_s += shaped.shape[1] / self.rate
-            yield shaped
+            yield np.atleast_2d(block)
 
 
 def exact_rate(fps: float | Fraction) -> Fraction:
