@@ -1,4 +1,4 @@
-"""One pass over a video: its shots and the tracks of its faces. Both jobs begin with it, dataset building and dubbing."""
+"""One pass over a video: its shots and the tracks of its faces. Building a dataset and dubbing both begin with it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HEAD = np.array(
-    [[-0.50, 0.0, 0.0], [0.50, 0.0, 0.0], [0.0, 0.58, 0.42], [-0.40, 1.08, 0.06], [0.40, 1.08, 0.06]], dtype=np.float64
+    [[-0.50, 0.0, 0.0], [0.50, 0.0, 0.0], [0.0, 0.42, 0.42], [-0.40, 1.00, 0.06], [0.40, 1.00, 0.06]], dtype=np.float64
 )
 """The five points of an average head in eye distances: x to the image's right, y down, z towards the camera."""
 

@@ -34,8 +34,8 @@ class Track:
     pts float64 [T] seconds; bbox float32 [T,4]; score float32 [T]; kps float32 [T,5,2] frame pixels, as detected or
     filled in; detected bool [T]; matrices float64 [T,2,3] smoothed, frame → 128 px crop; opening float32 [T] of the
     mouth in eye distances (NaN unless the pack measures landmarks); motion float32 [T] of the mouth (grey levels);
-    landmarks float32 [T,106,2] frame pixels, or None where they were not kept; ratio: share of the frames looked at in
-    which it was found.
+    landmarks float32 [T,106,2] frame pixels, or None where they were not kept; looked bool [T]: frames in which faces
+    were looked for.
     """
 
     number: int
@@ -45,13 +45,12 @@ class Track:
     bbox: NDArray[np.float32]
     score: NDArray[np.float32]
     kps: NDArray[np.float32]
+    looked: NDArray[np.bool_]
     detected: NDArray[np.bool_]
     matrices: Floats
     opening: NDArray[np.float32]
     motion: NDArray[np.float32]
     landmarks: NDArray[np.float32] | None
-    ratio: float
-    identity: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -60,6 +59,11 @@ class Track:
     def last(self) -> int:
         """Index after its last frame."""
         return self.first + len(self.pts)
+
+    def ratio(self, part: slice = slice(None)) -> float:
+        """Share of the frames looked at (of `part`, counted from its first) in which the face was found."""
+        looked = int(self.looked[part].sum())
+        return float(self.detected[part].sum() / looked) if looked else 1.0
 
     @property
     def height(self) -> float:
@@ -209,7 +213,6 @@ class Tracker:
         if self._keep:
             kept = np.stack([points for points, keep in zip(live.landmarks, inside, strict=True) if keep])
             landmarks = _fill(kept.reshape(len(kept), -1), at, frames).reshape(-1, 106, 2)
-        looked = np.array(self._looked[first:last], dtype=bool)
         motion = filled[:, 16]
         motion[0] = 0.0  # measured against another shot, or against nothing
         return Track(
@@ -220,12 +223,12 @@ class Tracker:
             bbox=filled[:, :4],
             score=filled[:, 4],
             kps=kps,
+            looked=np.array(self._looked[first:last], dtype=bool),
             detected=np.isin(frames, at),
             matrices=crops.smooth_matrices(raw, pts, self._config.smooth_s),
             opening=filled[:, 15],
             motion=motion,
             landmarks=landmarks,
-            ratio=float(len(at) / max(1, int(looked.sum()))),
         )
 
     def _reach(self, first: int, last: int, shot: Shot) -> tuple[int, int]:
