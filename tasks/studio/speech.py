@@ -1,34 +1,60 @@
 """Speech with exact phoneme times, from espeak-ng: the voice of the studio.
 
-espeak-ng is GPL and therefore an optional extra (`pip install 'dubwright[studio]'`); it is loaded only when something is spoken.
-The library keeps the state of its oscillators between utterances, so every utterance loads it afresh (8 ms): the same
-request then gives the same samples whatever was said before. It is not thread safe; one lock guards it in a process.
+What is said comes with its phonemes and words, in seconds; an emotion changes rate, pitch, range and loudness as it
+does in people. espeak-ng is an optional extra: `MissingSpeech` says how to get it.
 """
 
 from __future__ import annotations
 
-import _ctypes
-import ctypes
-import hashlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
 from tasks.studio.controls import EMOTIONS
+from tasks.studio.espeak import PHONEME, WORD, Heard, MissingSpeech, Settings, synthesise
+
+__all__ = [
+    "ACCENTS",
+    "LANGUAGES",
+    "SAMPLE_RATE",
+    "MissingSpeech",
+    "Phoneme",
+    "Speech",
+    "Voice",
+    "Word",
+    "join",
+    "sample_voice",
+    "speak",
+]
 
 FloatArray = npt.NDArray[np.float32]
 SAMPLE_RATE = 16_000
 
-FEMININE = ("f1", "f2", "f3", "f4", "f5", "Annie", "Alicia", "Andrea", "linda", "belinda", "steph", "aunty", "anika", "shelby")
+FEMININE = (
+    "f1",
+    "f2",
+    "f3",
+    "f4",
+    "f5",
+    "Annie",
+    "Alicia",
+    "Andrea",
+    "linda",
+    "belinda",
+    "steph",
+    "aunty",
+    "anika",
+    "shelby",
+)
 MASCULINE = (
-    "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "Alex", "Andy", "Denis", "Diogo", "Gene", "Henrique", "Lee", "Marco", "Mario",
-    "Michael", "Reed", "benjamin", "edward", "ed", "gustave", "john", "marcelo", "max", "miguel", "norbert", "pablo", "robert",
+    "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "Alex", "Andy", "Denis", "Diogo", "Gene", "Henrique", "Lee",
+    "Marco", "Mario",
+    "Michael", "Reed", "benjamin", "edward", "ed", "gustave", "john", "marcelo", "max", "miguel", "norbert",
+    "pablo", "robert",
 )  # fmt: skip
 # A language of the sentence grammar → the espeak voices that speak it.
 ACCENTS: dict[str, tuple[str, ...]] = {
@@ -41,15 +67,6 @@ ACCENTS: dict[str, tuple[str, ...]] = {
     "nl": ("nl",),
 }
 LANGUAGES = tuple(ACCENTS)
-
-
-class MissingSpeech(ImportError):
-    """espeakng-loader is not installed; `remedy` says how to get it."""
-
-    remedy = "pip install 'dubwright[studio]'"
-
-    def __init__(self) -> None:
-        super().__init__(f"the studio speaks with espeak-ng, an optional extra (GPL-3.0): {self.remedy}")
 
 
 class Phoneme(NamedTuple):
@@ -90,7 +107,9 @@ class Voice:
 
 @dataclass(frozen=True)
 class Prosody:
-    """What an emotion does to a voice at full intensity (after Murray and Arnott, 1993): factors, and pitch in espeak steps."""
+    """What an emotion does to a voice at full intensity (after Murray and Arnott, 1993): factors, and pitch in espeak
+    steps.
+    """
 
     rate: float = 1.0
     pitch: float = 0.0
@@ -115,7 +134,8 @@ PROSODY: dict[str, Prosody] = {
 class Speech:
     """A spoken passage.
 
-    audio: float32 mono [-1,1] at 16 kHz. phonemes and words cover it in order, in seconds; pauses are phonemes named "".
+    audio: float32 mono [-1,1] at 16 kHz. phonemes and words cover it in order, in seconds; pauses are phonemes named
+    "".
     """
 
     audio: FloatArray
@@ -131,12 +151,14 @@ class Speech:
         return len(self.audio) / SAMPLE_RATE
 
     def window(self, start_s: float, end_s: float) -> Speech:
-        """The part from start_s to end_s, its times from 0; silence before 0 and after the end. Cut edges fade over 10 ms."""
+        """The part from start_s to end_s, its times from 0; silence before 0 and after the end. Cut edges fade over
+        10 ms.
+        """
         first, last = round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE)
         audio = np.zeros(last - first, np.float32)
         have = self.audio[max(first, 0) : max(last, 0)]
         fade = np.linspace(0, 1, SAMPLE_RATE // 100, dtype=np.float32)
-        if 0 < first and len(have) > len(fade):
+        if first > 0 and len(have) > len(fade):
             have = np.concatenate([have[: len(fade)] * fade, have[len(fade) :]])
         if last < len(self.audio) and len(have) > len(fade):
             have = np.concatenate([have[: -len(fade)], have[-len(fade) :] * fade[::-1]])
@@ -144,7 +166,9 @@ class Speech:
         return replace(
             self,
             audio=audio,
-            phonemes=_cut([Phoneme("", start_s, 0.0), *self.phonemes, Phoneme("", self.duration_s, end_s)], start_s, end_s),
+            phonemes=_cut(
+                [Phoneme("", start_s, 0.0), *self.phonemes, Phoneme("", self.duration_s, end_s)], start_s, end_s
+            ),
             words=_cut(self.words, start_s, end_s),
         )
 
@@ -201,8 +225,8 @@ def speak(
 ) -> Speech:
     """Speak `text`; the emotion (one of EMOTIONS, at `intensity` 0..3) changes rate, pitch, range and loudness.
 
-    voice: a Voice, or an espeak voice name such as "de+f2". Raises MissingSpeech without the extra, ValueError for an unknown voice
-    or emotion.
+    voice: a Voice, or an espeak voice name such as "de+f2". Raises MissingSpeech without the extra, ValueError for an
+    unknown voice or emotion.
     """
     if emotion not in EMOTIONS:
         raise ValueError(f"unknown emotion {emotion!r}: one of {', '.join(EMOTIONS)}")
@@ -212,13 +236,13 @@ def speak(
     voice = replace(voice, rate=rate or voice.rate, pitch=voice.pitch if pitch is None else pitch)
     share = min(max(intensity, 0), 3) / 3
     mood = PROSODY[emotion]
-    settings = _Settings(
+    settings = Settings(
         rate=int(np.clip(voice.rate * mood.rate**share, 90, 260)),
         pitch=int(np.clip(voice.pitch + mood.pitch * share, 0, 99)),
         range=int(np.clip(voice.range * mood.range**share, 0, 99)),
-        word_gap=int(round(max(mood.pause**share - 1, 0) * 3)),
+        word_gap=round(max(mood.pause**share - 1, 0) * 3),
     )
-    samples, events, sample_rate = _synthesise(text, voice, settings)
+    samples, events, sample_rate = synthesise(text, voice.name, settings)
     audio = samples.astype(np.float32) / 32768
     if sample_rate != SAMPLE_RATE:
         audio = soxr.resample(audio, sample_rate, SAMPLE_RATE).astype(np.float32)
@@ -229,85 +253,9 @@ def speak(
     return Speech(audio, _phonemes(events, end_s), _words(events, text, end_s), text, voice, emotion, intensity)
 
 
-class _Settings(NamedTuple):
-    rate: int
-    pitch: int
-    range: int
-    word_gap: int
-
-
-class _EventId(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
-
-
-class _Event(ctypes.Structure):  # espeak_EVENT of speak_lib.h
-    _fields_ = [
-        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int), ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int), ("sample", ctypes.c_int), ("user_data", ctypes.c_void_p), ("id", _EventId),
-    ]  # fmt: skip
-
-
-class _Heard(NamedTuple):
-    kind: int
-    at_s: float
-    symbol: str
-    position: int
-    length: int
-
-
-_WORD, _PHONEME = 1, 7
-_AUDIO_SYNCHRONOUS, _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 2, 1, 2, 0x8000
-_RATE, _VOLUME, _PITCH, _RANGE, _WORD_GAP = 1, 2, 3, 4, 7
-_CHARS_UTF8, _END_PAUSE = 1, 0x1000
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-_lock = threading.Lock()
-
-
-def _synthesise(text: str, voice: Voice, settings: _Settings) -> tuple[npt.NDArray[np.int16], list[_Heard], int]:
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise MissingSpeech from error
-    chunks: list[npt.NDArray[np.int16]] = []
-    heard: list[_Heard] = []
-
-    def receive(wave: Any, count: int, events: Any) -> int:
-        if wave and count:
-            chunks.append(np.ctypeslib.as_array(wave, (count,)).copy())
-        index = 0
-        while events[index].type:
-            event = events[index]
-            symbol = event.id.string.decode("utf-8", "ignore") if event.type == _PHONEME else ""
-            heard.append(_Heard(event.type, event.audio_position / 1000, symbol, event.text_position, event.length))
-            index += 1
-        return 0
-
-    with _lock:
-        library = ctypes.CDLL(espeakng_loader.get_library_path())
-        try:
-            data = str(Path(espeakng_loader.get_data_path()).parent).encode()
-            sample_rate = int(library.espeak_Initialize(_AUDIO_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT))
-            callback = _Callback(receive)
-            library.espeak_SetSynthCallback(callback)
-            seed = int.from_bytes(hashlib.blake2b(f"{voice.name} {text}".encode(), digest_size=3).digest(), "little")
-            library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
-            if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-                raise ValueError(f"espeak-ng has no voice {voice.name!r}")
-            values = ((_RATE, settings.rate), (_VOLUME, 90), (_PITCH, settings.pitch), (_RANGE, settings.range))
-            for parameter, value in (*values, (_WORD_GAP, settings.word_gap)):
-                library.espeak_SetParameter(parameter, value, 0)
-            encoded = text.encode()
-            library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _CHARS_UTF8 | _END_PAUSE, None, None)
-            library.espeak_Synchronize()
-            library.espeak_Terminate()
-        finally:
-            _ctypes.dlclose(library._handle)
-    return (np.concatenate(chunks) if chunks else np.zeros(1, np.int16)), heard, sample_rate
-
-
-def _phonemes(events: list[_Heard], end_s: float) -> list[Phoneme]:
+def _phonemes(events: list[Heard], end_s: float) -> list[Phoneme]:
     """Phonemes that cover [0, end_s] without gaps; neighbouring pauses are one."""
-    starts = [(event.symbol.strip(), min(event.at_s, end_s)) for event in events if event.kind == _PHONEME]
+    starts = [(event.symbol.strip(), min(event.at_s, end_s)) for event in events if event.kind == PHONEME]
     spans = [("", 0.0), *starts]
     ends = [start for _, start in starts] + [end_s]
     phonemes: list[Phoneme] = []
@@ -321,9 +269,9 @@ def _phonemes(events: list[_Heard], end_s: float) -> list[Phoneme]:
     return phonemes
 
 
-def _words(events: list[_Heard], text: str, end_s: float) -> list[Word]:
+def _words(events: list[Heard], text: str, end_s: float) -> list[Word]:
     """espeak counts characters from 1."""
-    marks = [event for event in events if event.kind == _WORD]
+    marks = [event for event in events if event.kind == WORD]
     ends = [event.at_s for event in marks[1:]] + [end_s]
     words = [
         Word(text[mark.position - 1 : mark.position - 1 + mark.length].strip(" .,;:!?¿¡"), mark.at_s, end)

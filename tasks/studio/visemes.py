@@ -1,8 +1,9 @@
 """From phonemes to lips: articulation curves with coarticulation, at any times.
 
-Vowels and loose consonants blend by dominance functions (Cohen and Massaro, "Modeling coarticulation in synthetic visual speech", 1993),
-with the lips ahead of the sound as people's are; lip closures (p b m), lip to teeth (f v) and tongue to teeth are gestures of their own
-that always reach their aim. Everything follows from the sound alone: the same phonemes and loudness give the same lips, on every face.
+Vowels and loose consonants blend by dominance functions (Cohen and Massaro, "Modeling coarticulation in synthetic
+visual speech", 1993), with the lips ahead of the sound as people's are; lip closures (p b m), lip to teeth (f v) and
+tongue to teeth are gestures of their own that always reach their aim. Everything follows from the sound alone: the
+same phonemes and loudness give the same lips, on every face.
 """
 
 from __future__ import annotations
@@ -34,23 +35,30 @@ class Target(NamedTuple):
 REST = Target(0.0, hold=0.9)
 _CONSONANT, _LOOSE = 0.55, 0.3
 TARGETS: dict[str, Target] = {
-    "a": Target(0.92, 0.25), "ɑ": Target(0.95, 0.1), "ɐ": Target(0.75, 0.2), "æ": Target(0.85, 0.55), "ʌ": Target(0.62, 0.15),
-    "ɒ": Target(0.8, 0.0, 0.4), "ɛ": Target(0.62, 0.5), "e": Target(0.45, 0.65), "ɪ": Target(0.32, 0.55), "i": Target(0.2, 0.95),
-    "ɨ": Target(0.28, 0.5), "ə": Target(0.36, 0.15, hold=0.6), "ɜ": Target(0.42, 0.1, 0.2), "ɚ": Target(0.36, 0.0, 0.35, hold=0.7),
-    "ɝ": Target(0.38, 0.0, 0.35), "ɔ": Target(0.68, 0.0, 0.6), "o": Target(0.48, 0.0, 0.85), "ʊ": Target(0.32, 0.0, 0.75),
+    "a": Target(0.92, 0.25), "ɑ": Target(0.95, 0.1), "ɐ": Target(0.75, 0.2), "æ": Target(0.85, 0.55),
+    "ʌ": Target(0.62, 0.15),
+    "ɒ": Target(0.8, 0.0, 0.4), "ɛ": Target(0.62, 0.5), "e": Target(0.45, 0.65), "ɪ": Target(0.32, 0.55),
+    "i": Target(0.2, 0.95),
+    "ɨ": Target(0.28, 0.5), "ə": Target(0.36, 0.15, hold=0.6), "ɜ": Target(0.42, 0.1, 0.2),
+    "ɚ": Target(0.36, 0.0, 0.35, hold=0.7),
+    "ɝ": Target(0.38, 0.0, 0.35), "ɔ": Target(0.68, 0.0, 0.6), "o": Target(0.48, 0.0, 0.85),
+    "ʊ": Target(0.32, 0.0, 0.75),
     "ᵻ": Target(0.3, 0.4, hold=0.6), "ʉ": Target(0.22, 0.0, 0.9), "ʝ": Target(0.18, 0.6, hold=0.8),
     "u": Target(0.22, 0.0, 1.0), "ɯ": Target(0.25, 0.3), "ɵ": Target(0.4, 0.0, 0.6), "y": Target(0.2, 0.0, 0.95),
     "ʏ": Target(0.3, 0.0, 0.8), "ø": Target(0.4, 0.0, 0.8), "œ": Target(0.55, 0.0, 0.6),
-    "p": Target(0.06, press=1.0, hold=0.6), "b": Target(0.06, press=1.0, hold=0.6), "m": Target(0.06, press=1.0, hold=0.6),
+    "p": Target(0.06, press=1.0, hold=0.6), "b": Target(0.06, press=1.0, hold=0.6),
+    "m": Target(0.06, press=1.0, hold=0.6),
     "f": Target(0.14, tuck=1.0, hold=0.8), "v": Target(0.14, tuck=1.0, hold=0.8), "ɱ": Target(0.14, tuck=1.0, hold=0.8),
     "ʋ": Target(0.18, tuck=0.7, hold=0.7), "β": Target(0.14, press=0.6, hold=0.6),
     "w": Target(0.14, 0.0, 1.0, hold=1.1), "ʍ": Target(0.14, 0.0, 1.0, hold=1.1), "ɥ": Target(0.16, 0.0, 0.9, hold=1.0),
-    "j": Target(0.18, 0.7, hold=0.8), "ʎ": Target(0.22, 0.55, tongue=0.5, hold=0.7), "ɲ": Target(0.18, 0.5, tongue=0.3, hold=0.7),
+    "j": Target(0.18, 0.7, hold=0.8), "ʎ": Target(0.22, 0.55, tongue=0.5, hold=0.7),
+    "ɲ": Target(0.18, 0.5, tongue=0.3, hold=0.7),
     "l": Target(0.3, 0.15, tongue=0.75, hold=_CONSONANT), "ɫ": Target(0.32, 0.0, 0.15, tongue=0.6, hold=_CONSONANT),
     "θ": Target(0.2, 0.2, tongue=1.0, hold=0.9), "ð": Target(0.2, 0.2, tongue=1.0, hold=0.8),
     "t": Target(0.16, 0.25, tongue=0.35, hold=_CONSONANT), "d": Target(0.18, 0.2, tongue=0.35, hold=_CONSONANT),
     "n": Target(0.2, 0.2, tongue=0.4, hold=_CONSONANT), "ɾ": Target(0.26, 0.15, tongue=0.45, hold=_CONSONANT),
-    "r": Target(0.28, 0.1, tongue=0.45, hold=_CONSONANT), "ɹ": Target(0.22, 0.0, 0.55, hold=0.7), "ɻ": Target(0.22, 0.0, 0.5, hold=0.7),
+    "r": Target(0.28, 0.1, tongue=0.45, hold=_CONSONANT), "ɹ": Target(0.22, 0.0, 0.55, hold=0.7),
+    "ɻ": Target(0.22, 0.0, 0.5, hold=0.7),
     "ʁ": Target(0.34, 0.05, hold=_LOOSE), "ʀ": Target(0.34, 0.05, hold=_LOOSE),
     "s": Target(0.06, 0.55, hold=1.0), "z": Target(0.07, 0.5, hold=0.9), "ɕ": Target(0.1, 0.5, hold=0.9),
     "ʃ": Target(0.1, 0.0, 0.75, hold=1.0), "ʒ": Target(0.11, 0.0, 0.7, hold=0.9), "ç": Target(0.16, 0.6, hold=0.8),
@@ -99,7 +107,9 @@ def segments(phonemes: list[Phoneme]) -> list[Segment]:
 
 
 def loudness(audio: FloatArray, times: npt.ArrayLike, window_s: float = 0.09) -> FloatArray:
-    """Loudness float32 [T], about 0 in silence and 1 for a full voice: decibels of the RMS round each time, -50 → 0, -14 dBFS → 1."""
+    """Loudness float32 [T], about 0 in silence and 1 for a full voice: decibels of the RMS round each time, -50 → 0,
+    -14 dBFS → 1.
+    """
     power = np.concatenate([[0.0], np.cumsum(audio.astype(np.float64) ** 2)])
     at = np.asarray(times, np.float64)
     first = np.clip(np.round((at - window_s / 2) * SAMPLE_RATE), 0, len(audio)).astype(int)
@@ -140,7 +150,11 @@ def _dominance(parts: list[Segment], at: Float64Array) -> Float64Array:
         # A pause reaches no further than 30 ms into speech; speech reaches into a pause as far as into anything.
         reach = np.where(offset < 0, half + (0.03 if rest else AHEAD_S), half + (0.03 if rest else BEHIND_S))
         near = np.abs(offset) < 3 * reach
-        weight = part.target.hold * (1 + 0.25 * part.stress) * np.exp(-2.2 * (np.abs(offset[near]) / reach[near]) ** (4 if rest else 2))
+        weight = (
+            part.target.hold
+            * (1 + 0.25 * part.stress)
+            * np.exp(-2.2 * (np.abs(offset[near]) / reach[near]) ** (4 if rest else 2))
+        )
         open_more = 1 + 0.08 * (part.stress - 0.5) * (part.target.jaw > 0.3)
         total[near] += weight
         value[near] += weight[:, None] * np.array([part.target.jaw * open_more, part.target.wide, part.target.round])
