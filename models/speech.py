@@ -13,12 +13,13 @@ timestamp `t` looks at feature `50 t`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import whisper
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 from whisper.audio import HOP_LENGTH, SAMPLE_RATE, log_mel_spectrogram
@@ -91,6 +92,7 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
     Forward: mel float [B, 80, T] at 100 Hz → features float [B, ceil(T / 2), width] at 50 Hz.
     """
 
+    config_name: Any = "config.json"
     layers = 1
 
     @register_to_config

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -73,6 +74,8 @@ class SyncExpert(ModelMixin, ConfigMixin):
 
     About a million parameters. Trained by tasks/training/sync.py.
     """
+
+    config_name: Any = "config.json"
 
     @register_to_config
     def __init__(

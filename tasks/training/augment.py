@@ -6,13 +6,15 @@ learns is the speech and not the synthesiser.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 RATE = 16_000
-Sound = NDArray[np.float32]
+Sound = NDArray[Any]
 
 
 def stretch(audio: Sound, factor: float) -> Sound:
@@ -47,7 +49,7 @@ def add_noise(audio: Sound, rng: np.random.Generator, other: Sound | None = None
     """Noise of a random colour, or another voice far behind, at 5–45 dB below the speech."""
     level = float(np.sqrt(np.mean(audio**2))) + 1e-5
     if other is not None and rng.random() < 0.3:
-        noise = np.resize(other, len(audio))
+        noise = np.resize(other, len(audio)).astype(np.float64)
         below = rng.uniform(12, 30)
     else:
         spectrum = np.fft.rfft(rng.normal(0, 1, len(audio)))

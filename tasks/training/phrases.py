@@ -152,8 +152,9 @@ NOUNS: dict[str, str] = {
 IDIOMS: dict[str, tuple[str, str, str]] = {
     "neutral": (
         "reading the news; stating the facts; giving directions; explaining how it works; with a straight face; "
-        "keeping a level tone; reporting the weather; reading out a list; with no particular feeling; as if nothing had "
-        "happened; keeping it professional; giving a lecture; reciting a timetable; simply talking; talking to the "
+        "keeping a level tone; reporting the weather; reading out a list; with no particular feeling; "
+        "as if nothing had happened; keeping it professional; giving a lecture; "
+        "reciting a timetable; simply talking; talking to the "
         "camera; speaking; without a trace of emotion; in a monotone; a person speaks; the speaker talks; just "
         "informing the audience; telling it like it is; showing no feelings at all; neither happy nor sad; not "
         "emotional; keep a poker face; an everyday conversation; the man walks to the office; the train leaves at "
@@ -171,7 +172,8 @@ IDIOMS: dict[str, tuple[str, str, str]] = {
         "having the time of her life; grinning from ear to ear; happy as a clam; like a child on its birthday; "
         "welcoming an old friend; wishing you a happy birthday; proud of her team; singing with joy; in a great mood; "
         "full of the joys of spring; all smiles; with a song in his heart; cheering them on; "
-        "congratulating the winner; thanking everyone from the heart; glad that you came; what a beautiful day; I love it",
+        "congratulating the winner; thanking everyone from the heart; glad that you came; what a beautiful day; "
+        "I love it",
         "jumping for joy; over the moon about it; just won the lottery; crying tears of joy; cannot stop laughing; "
         "shouting for joy; happiest day of my life; bursting with happiness; we won the championship; dancing on the "
         "tables; the baby is born and all is well; she said yes; about to explode with excitement; beaming with "

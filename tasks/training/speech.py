@@ -1,8 +1,8 @@
 """Trains the speech encoder: hear the lips.
 
 The studio speaks thousands of sentences in many voices, languages, tempi and moods, and knows for each what the
-lips did (tasks/studio/visemes.py). The encoder learns those articulation curves from sound alone; no picture is needed. What it
-learns on the way is what the denoiser's audio tokens are made of.
+lips did (tasks/studio/visemes.py). The encoder learns those articulation curves from sound
+alone; no picture is needed. What it learns on the way is what the denoiser's audio tokens are made of.
 """
 
 from __future__ import annotations

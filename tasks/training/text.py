@@ -1,9 +1,9 @@
 """Trains the studio's emotion text encoder: BPE, a small CLIP text model, and the anchors that read emotions.
 
 No captions from the outside are needed: tasks/training/phrases.py says how people write about feelings,
-tasks/captions.py how the pipeline does, and this module weaves both into texts whose attributes are known. Two texts should lie as close
-as their attributes agree, so the loss is an InfoNCE (van den Oord et al., 2018; CLIP) with soft targets, beside the
-cross-entropy over the learned anchors.
+tasks/captions.py how the pipeline does, and this module weaves both into texts whose attributes are known. Two texts
+should lie as close as their attributes agree, so the loss is an InfoNCE (van den Oord et al., 2018; CLIP) with soft
+targets, beside the cross-entropy over the learned anchors.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def build_tokenizer(texts: list[str], vocabulary: int = 2048) -> PreTrainedToken
 
 
 def _targets(batch: list[Example]) -> tuple[Tensor, Tensor]:
-    """Soft targets: of texts among each other [B, B] (no diagonal), and of texts over ANCHORS [B, 22]; rows sum to 1."""
+    """Soft targets: of texts among each other [B, B] (no diagonal), and over ANCHORS [B, 22]; rows sum to 1."""
     emotion = torch.tensor([EMOTIONS.index(e.emotion) for e in batch])
     intensity = torch.tensor([e.intensity for e in batch])
     same = (emotion[:, None] == emotion).float()

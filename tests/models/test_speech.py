@@ -47,7 +47,8 @@ def test_log_mel_is_whispers_above_the_floor() -> None:
     audio = _speechlike(2.0)
     theirs = log_mel_spectrogram(torch.from_numpy(audio)).numpy()
     ours = log_mel(audio)
-    assert ours.shape == (80, 200) and ours.dtype == np.float32
+    assert ours.shape == (80, 200)
+    assert ours.dtype == np.float32
     heard = theirs > MEL_FLOOR + 0.01
     heard[:, :2] = heard[:, -2:] = False  # whisper reflects at the ends, silence lies there here
     assert heard.mean() > 0.3
@@ -86,7 +87,9 @@ def test_encoder_saves_loads_and_reads_in_pieces(tmp_path: Path) -> None:
     edge = int(np.ceil(loaded.margin_s * 50)) + 1
     torch.testing.assert_close(piece[edge:], whole[50 + edge :], atol=1e-4, rtol=1e-4)
     curves = loaded.articulation(whole)
-    assert curves.shape == (150, 6) and curves.min() >= 0 and curves.max() <= 1
+    assert curves.shape == (150, 6)
+    assert curves.min() >= 0
+    assert curves.max() <= 1
 
 
 def test_whisper_tiny_gives_fifty_tokens_of_384_a_frame(whisper_tiny: Path) -> None:
@@ -111,7 +114,8 @@ def test_whisper_hidden_states_are_those_of_its_own_forward(whisper_tiny: Path) 
 
 def test_whisper_reads_beyond_thirty_seconds(whisper_tiny: Path) -> None:
     features = encode_speech(load_speech_encoder(whisper_tiny), _speechlike(41.0))
-    assert features.shape == (2050, 5, 384) and torch.isfinite(features).all()
+    assert features.shape == (2050, 5, 384)
+    assert torch.isfinite(features).all()
 
 
 def test_frame_tokens_follow_time_not_frame_numbers() -> None:
@@ -120,7 +124,8 @@ def test_frame_tokens_follow_time_not_frame_numbers() -> None:
     assert tokens.shape == (4, 10, 1)
     assert tokens[1, :, 0].tolist() == list(range(16, 26))
     assert tokens[2, 0, 0] == pytest.approx(16.5)
-    assert tokens[0, :5, 0].tolist() == [0, 0, 0, 0, 0] and tokens[3, 0, 0] == 99
+    assert tokens[0, :5, 0].tolist() == [0, 0, 0, 0, 0]
+    assert tokens[3, 0, 0] == 99
     late = frame_tokens(features, np.array([10.4]), start_s=10.0)
     torch.testing.assert_close(late[0], tokens[1], atol=1e-4, rtol=0)
     ntsc = frame_tokens(features, np.arange(30) * 1001 / 30000)

@@ -33,7 +33,8 @@ def test_a_clip_gives_what_its_windows_give(expert: SyncExpert) -> None:
         clip, sound = expert.embed_frames(mouths), expert.embed_sound(mel)
         window = expert.embed_video(mouths[:, 3 : 3 + WINDOW].transpose(1, 2))
         heard = expert.embed_audio(mel[:, :, 12:76])
-    assert clip.shape == (1, 5, 128) and sound.shape == (1, 5, 128)
+    assert clip.shape == (1, 5, 128)
+    assert sound.shape == (1, 5, 128)
     torch.testing.assert_close(clip[:, 3], window, atol=1e-5, rtol=0)
     torch.testing.assert_close(sound[:, 3], heard, atol=1e-5, rtol=0)
     torch.testing.assert_close(window.norm(dim=-1), torch.ones(1))
@@ -41,16 +42,20 @@ def test_a_clip_gives_what_its_windows_give(expert: SyncExpert) -> None:
 
 def test_distance_of_unrelated_is_ten() -> None:
     a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    assert distances(a, a) == 0 and distances(a, b) == pytest.approx(10.0)
+    assert distances(a, a) == 0
+    assert distances(a, b) == pytest.approx(10.0)
 
 
 def test_mouth_region_carries_gradients_and_takes_any_size() -> None:
     crops = torch.rand(2, 3, 256, 256, requires_grad=True)
     mouths = mouth_region(crops)
-    assert mouths.shape == (2, 3, 56, 84) and mouths.min() >= -1.001 and mouths.max() <= 1.001
+    assert mouths.shape == (2, 3, 56, 84)
+    assert mouths.min() >= -1.001
+    assert mouths.max() <= 1.001
     mouths.sum().backward()
     assert crops.grad is not None
-    assert crops.grad[:, :, 200, 128].abs().sum() > 0 and crops.grad[:, :, 20, 128].abs().sum() == 0
+    assert crops.grad[:, :, 200, 128].abs().sum() > 0
+    assert crops.grad[:, :, 20, 128].abs().sum() == 0
 
 
 @pytest.mark.parametrize("fps", [25.0, 30.0, 24000 / 1001, 60.0])

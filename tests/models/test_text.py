@@ -18,7 +18,8 @@ def studio() -> TextEncoder:
 
 def test_tokens_and_pooled_have_the_promised_shapes(studio: TextEncoder) -> None:
     tokens, pooled = studio.encode(["happy", "A woman speaks sadly, looking down, in a soft voice." * 5, ""])
-    assert tokens.shape == (3, studio.length, studio.width) and tokens.dtype == torch.float32
+    assert tokens.shape == (3, studio.length, studio.width)
+    assert tokens.dtype == torch.float32
     torch.testing.assert_close(pooled.norm(dim=-1), torch.ones(3))
     alone = studio.encode(["happy"])
     torch.testing.assert_close(alone[1][0], pooled[0], atol=1e-4, rtol=0)
@@ -28,7 +29,8 @@ def test_tokens_and_pooled_have_the_promised_shapes(studio: TextEncoder) -> None
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_plain_names_are_read(studio: TextEncoder, emotion: str) -> None:
     reading = studio.emotion_of(emotion)
-    assert reading.emotion == emotion and reading.score > 0.5
+    assert reading.emotion == emotion
+    assert reading.score > 0.5
     assert (reading.intensity == 0) == (emotion == "neutral")
 
 
@@ -82,8 +84,9 @@ def test_any_clip_folder_loads_with_computed_anchors(tmp_path: Path, studio: Tex
     """Stable Diffusion's layout: text_encoder/ and tokenizer/, no anchors."""
     torch.manual_seed(0)
     config = CLIPTextConfig(
-        vocab_size=len(studio.tokenizer), hidden_size=48, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4,
-        max_position_embeddings=77, bos_token_id=1, eos_token_id=studio.tokenizer.eos_token_id, pad_token_id=0,
+        vocab_size=len(studio.tokenizer), hidden_size=48, intermediate_size=96, num_hidden_layers=1,
+        num_attention_heads=4, max_position_embeddings=77,
+        bos_token_id=1, eos_token_id=studio.tokenizer.eos_token_id, pad_token_id=0,
     )  # fmt: skip
     CLIPTextModel(config).save_pretrained(tmp_path / "text_encoder")
     studio.tokenizer.save_pretrained(tmp_path / "tokenizer")
