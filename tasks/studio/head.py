@@ -141,6 +141,7 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
     lips, lids = mouth(x, q), eye(x, q)
     ax = torch.abs(x)
     skin = face(x, y, z, q, lips, lids)
+    covered = skin + 0.045
     # ears: a tilted shell with a hollow
     ear_z = z + 0.10 + 0.25 * y
     ear = ellipsoid(ax - 0.600 * (q.skull_x * (1.0 / 0.595)) - 0.022 - 0.04 * q.ear_out, y + 0.09, ear_z + 0.3 * (ax - 0.6), 0.050, 0.195 * q.ear, 0.115 * q.ear)
@@ -158,8 +159,9 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
     arch = torch.abs(arch - 0.95) * 0.19 - 0.014
     row_up = torch.maximum(q.teeth_up - y, y - q.teeth_up - 0.13)
     row_low = torch.maximum(y - q.teeth_low, q.teeth_low - 0.11 - y)
-    teeth = torch.maximum(torch.maximum(arch, torch.minimum(row_up, row_low)), 0.36 - z)
+    teeth = torch.maximum(torch.maximum(arch, torch.minimum(row_up, row_low)), torch.maximum(0.36 - z, covered))
     tongue = ellipsoid(x, y - q.tongue_y, z - q.tongue_z, 0.135, 0.055, 0.19)
+    tongue = torch.maximum(tongue, covered - 0.01)
     hair = _hair(x, ax, y, z, q)
     glasses = _glasses(x, ax, y, z, q)
     # neck and shoulders stay with the body; the neck leans after the head
@@ -167,14 +169,15 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
     down = torch.clamp((-0.45 - by) * (1.0 / 1.0), 0.0, 1.0)
     neck_x, neck_z = bx - (q.tx - q.body_x) * (1.0 - down) * 0.6, bz + 0.16 + 0.10 * down
     widen = q.neck * (1.0 + 0.12 * square(1.0 - down) * 0.0 + 0.22 * ramp(0.55, 1.0, down))
-    neck = torch.sqrt(square(neck_x) + square(neck_z * 0.92) + square(torch.clamp(-1.45 - by, 0.0, 9.0) + torch.clamp(by + 0.35, 0.0, 9.0))) - widen
+    neck = torch.sqrt(square(neck_x) + square(neck_z * 0.92) + square(torch.clamp(-1.40 - by, 0.0, 9.0) + torch.clamp(by + 0.35, 0.0, 9.0))) - widen
     neck = neck - 0.018 * hill(torch.abs(neck_x) - 0.10 - 0.12 * (1.0 - down), 0.06) * ramp(-0.1, 0.1, neck_z)
-    torso = ellipsoid(bx, by + 2.08, bz + 0.24, 1.22 * q.shoulder, 0.66, 0.46)
-    torso = union(torso, ellipsoid(torch.abs(bx) - 0.78 * q.shoulder, by + 1.98, bz + 0.24, 0.34, 0.36, 0.33), 0.2)
+    slope = 0.16 * torch.sqrt(bx * bx + 0.02)  # trapezius to shoulder
+    torso = ellipsoid(bx, by + 2.02 + slope, bz + 0.26, 1.30 * q.shoulder, 0.80, 0.47)
+    torso = union(torso, ellipsoid(torch.abs(bx) - 0.88 * q.shoulder, by + 1.95, bz + 0.26, 0.36, 0.42, 0.33), 0.22)
     body = union(neck, torso, 0.30)
     skin = union(skin, body, 0.07)
     cut = neckline(bx, by, bz, q)
-    clothes = intersection(body - 0.035, -cut, 0.02)
+    clothes = intersection(body - 0.035, cut, 0.02)
     rim = torch.sqrt(square(cut) + square(body - 0.03)) - 0.030
     clothes = union(clothes, rim + 10.0 * (1.0 - torch.clamp(q.collar, 0.0, 1.0)), 0.02)
     return Layers(skin, ball, teeth, tongue, hair, glasses, clothes)
@@ -183,7 +186,7 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
 def neckline(bx: Tensor, by: Tensor, bz: Tensor, q: Rig) -> Tensor:
     """Distance below (negative) or above the edge of the clothes."""
     drop = q.neckline * 0.42 * hill(bx, 0.30) * ramp(-0.1, 0.2, bz)
-    return (by + 1.22 + 0.10 * ramp(-0.4, 0.3, bz) + drop - 0.25 * q.neckline * torch.clamp(torch.abs(bx) - 0.3, 0.0, 0.4)) * 0.8
+    return (by + 1.17 + 0.10 * ramp(-0.4, 0.3, bz) + drop - 0.25 * q.neckline * torch.clamp(torch.abs(bx) - 0.3, 0.0, 0.4)) * 0.8
 
 
 def _hair(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:

@@ -87,7 +87,7 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     fine = _noise(x * 17.0, y * 17.0, z * 17.0, person.seed % 89)
     rgb = base[None] * (1.0 + 0.05 * tone + 0.035 * fine)[:, None]
     red = 0.55 * bump(ax - 0.33, y + 0.22, z - 0.5, 0.17, 0.14, 0.4) + 0.75 * bump(x, y - q.nose_y, z - 0.85, 0.13, 0.10, 0.15)
-    red = red + 0.5 * ramp(0.55, 0.62, ax) + 0.25 * bump(x, y - q.chin_cy, z - 0.6, 0.2, 0.12, 0.3)
+    red = red + 0.5 * ramp(0.55, 0.62, ax) * ramp(-0.5, -0.4, y) + 0.25 * bump(x, y - q.chin_cy, z - 0.6, 0.2, 0.12, 0.3)
     flush = base * colour((1.05, 0.66, 0.62))
     rgb = _mix(rgb, flush, torch.clamp(red * (0.25 + 0.55 * person.redness), 0, 0.8))
     rgb = _mix(rgb, base * 0.45 + colour((0.42, 0.08, 0.09)) * 0.5, person.blush * 0.42 * bump(ax - 0.38, y + 0.20, z - 0.42, 0.14, 0.10, 0.4))
@@ -183,6 +183,7 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     elif pattern == 2:
         cloth = _mix(cloth, accent, torch.maximum(ramp(0.90, 0.97, torch.cos(bx * 26.0)), ramp(0.90, 0.97, torch.cos(by * 26.0))) * 0.6)
     cloth = _mix(cloth, accent, hill(neckline(bx, by, bz, q) + 0.02, 0.03) * 0.5)
+    cloth = cloth * (1.0 + 0.10 * torch.sin(bx * 9.0 + 3.0 * torch.sin(by * 5.0)) * torch.sin(by * 7.0 + bx * 4.0))[:, None]
     choices = torch.stack([rgb, eye_rgb, teeth_rgb, tongue_rgb, hair_all, colour(person.glasses_colour)[None].expand(len(x), 3), cloth], 1)
     # neighbouring parts blend over a pixel
     nearest = stacked.amin(-1, keepdim=True)
@@ -243,7 +244,7 @@ def _eyeball(x: Tensor, y: Tensor, z: Tensor, q: Rig, person: Identity, lids: ob
     away = torch.sqrt(square(ex - gx) + square(ey - gy) + square(ez - gz) + 1e-9) * 0.147
     soft = 0.5 * foot + 0.003
     iris_radius = q.iris
-    white = torch.tensor([0.78, 0.74, 0.71], device=device)
+    white = torch.tensor([0.56, 0.52, 0.49], device=device)
     rgb = white[None] * (1.0 - 0.35 * ramp(0.55, 1.1, torch.abs(x - centre) / q.eye_w))[:, None]
     angle = torch.atan2(ey - gy, ex - gx)
     fibre = 1.0 + 0.22 * torch.sin(angle * 17.0 + 2.0 * torch.sin(angle * 5.0)) * ramp(0.015, 0.03, away)

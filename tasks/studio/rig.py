@@ -297,7 +297,7 @@ def _mouth(v: dict[str, Any], person: Identity, au: dict[str, Any], art: dict[st
     drop = v["drop"]
     press, rounding, spread, tuck, tongue = art["press"], art["round"], art["wide"], art["tuck"], art["tongue"]
     smile_l, smile_r = au["AU12R"], au["AU12L"]
-    v["mouth_y"] = -0.555 * person.face_length + person.mouth_height + 0.012 * au["AU17"] - 0.004 * rounding
+    v["mouth_y"] = -0.582 * person.face_length + person.mouth_height + 0.012 * au["AU17"] - 0.004 * rounding
     width = 0.205 * person.mouth_width
     common = (
         (1 + 0.17 * spread * (1 - rounding)) * (1 - 0.42 * rounding) * (1 - 0.07 * np.minimum(drop / 0.16, 1) * (1 - spread))

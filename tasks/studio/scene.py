@@ -64,7 +64,7 @@ def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
     return x / length, y / length, z / length
 
 
-def sample_scene(identity: Identity, seed: int, *, framing: tuple[float, float] = (0.42, 0.72)) -> Scene:
+def sample_scene(identity: Identity, seed: int, *, framing: tuple[float, float] = (0.55, 0.85)) -> Scene:
     """Light, backdrop and framing for a person; `framing` bounds the head's height (chin to crown) in image heights."""
     rng = np.random.default_rng([seed, 0x5CE])
     side = rng.choice([-1.0, 1.0])

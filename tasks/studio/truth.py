@@ -104,7 +104,7 @@ def _contour(q: Rig) -> tuple[Tensor, Tensor, Tensor]:
     device = q.mouth_y.device
     # height from which a ray leaves the head's axis sideways, and its slant: level at the eyes, straight down at the chin
     share = torch.linspace(-1.0, 1.0, 33, device=device)[None]
-    angle = share * (0.5 * torch.pi + 0.10)
+    angle = share * (0.5 * torch.pi + 0.48)
     chin = q.chin_cy - 0.11
     centre_y = 0.38 * chin
     right, down = torch.sin(angle), -torch.cos(angle)
