@@ -86,11 +86,11 @@ class Model(_Part):
     name: str = Field("studio", description="name of the model line in the registry")
     size: Count = Field(128, description="side of the generated crops; pixels")
     latent_channels: Count = 4
-    vae_channels: tuple[Count, ...] = Field((32, 64, 128, 128), description="widths of the autoencoder's levels")
-    unet_channels: tuple[Count, ...] = Field((96, 192, 288), description="widths of the denoiser's levels")
+    vae_channels: tuple[Count, ...] = Field((16, 32, 64, 96), description="widths of the autoencoder's levels")
+    unet_channels: tuple[Count, ...] = Field((64, 128, 160), description="widths of the denoiser's levels")
     layers_per_block: Count = 1
-    attention_head_dim: Count = 8
-    cross_attention_dim: Count = Field(128, description="width of the condition tokens")
+    attention_head_dim: Count = 4
+    cross_attention_dim: Count = Field(192, description="width of the condition tokens")
     identity_tokens: Count = 4
     pretrained: str | None = Field(None, description="folder or repository with weights to start from")
 

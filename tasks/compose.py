@@ -1,0 +1,65 @@
+"""Putting a generated crop back into its frame: colours matched to the surround, edges soft, all else untouched."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import crops, masks
+
+Picture = NDArray[np.uint8]
+Alpha = NDArray[np.float32]
+
+_LARGEST_SHIFT = 30.0  # grey levels; a greater difference at the rim is a moved jaw, not a colour
+_REACH = 0.12  # sigma in crop sides over which the rim's colours are carried inward
+
+
+@lru_cache(maxsize=8)
+def paste_alpha(size: int, feather: float) -> Alpha:
+    """float32[size,size]: how much of the generated crop shows, 0 outside and at the rim of the dub mask, 1 inside.
+
+    Args:
+        feather: width of the soft edge in crop sides.
+    """
+    alpha = masks.feather(masks.dub_mask(size), feather * size)
+    alpha.flags.writeable = False
+    return alpha
+
+
+def match_colour(generated: Picture, original: Picture, alpha: Alpha, strength: float = 1.0) -> Picture:
+    """Shifts the colours of a generated crop [S,S,3] so that it meets the original along the rim of the mask.
+
+    The difference of the two on the soft edge is carried inward as a smooth field (normalised convolution, Knutsson &
+    Westin 1993): what membrane or Poisson blending does, in one blur, and steady from frame to frame.
+    """
+    if strength <= 0:
+        return generated
+    weight = (4 * alpha * (1 - alpha))[..., None]
+    difference = np.clip(original.astype(np.float32) - generated, -_LARGEST_SHIFT, _LARGEST_SHIFT)
+    sigma = _REACH * generated.shape[0]
+    total = cv2.GaussianBlur(weight, (0, 0), sigma)
+    field = cv2.GaussianBlur(difference * weight, (0, 0), sigma) / np.maximum(total, 1e-4)[..., None]
+    return np.asarray(np.clip(np.rint(generated + strength * field), 0, 255), dtype=np.uint8)
+
+
+def paste(frame: Picture, crop: Picture, matrix: NDArray, alpha: Alpha) -> tuple[int, int, int, int]:
+    """Blends a crop [S,S,3] into a writable frame [H,W,3] in place; returns the box touched (x0,y0,x1,y1, exclusive).
+
+    Args:
+        matrix: similarity [2,3], frame → this crop.
+        alpha: float32 [S,S], share of the crop in the result. Where it is 0 the frame keeps its exact values.
+    """
+    height, width = frame.shape[:2]
+    x0, y0, x1, y1 = crops.crop_box(matrix, crop.shape[0], width, height)
+    if x0 >= x1 or y0 >= y1:
+        return 0, 0, 0, 0
+    box = (x0, y0, x1, y1)
+    share = crops.unwarp(np.ascontiguousarray(alpha), matrix, box, border="zero")[..., None]
+    patch = crops.unwarp(crop, matrix, box)
+    under = frame[y0:y1, x0:x1]
+    mixed = np.rint(under * (1 - share) + patch.astype(np.float32) * share)
+    np.copyto(under, np.clip(mixed, 0, 255).astype(np.uint8), where=share > 0)
+    return box

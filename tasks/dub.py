@@ -1,0 +1,120 @@
+"""Dubbing one video: the face that speaks is made to speak the new track; everything else stays what it was.
+
+Two passes over the picture. The first keeps numbers only (shots, tracks, who speaks), the second streams.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from typing import Any
+
+from storage import media
+from storage.errors import InputRejected
+from storage.ids import code_revision, file_sha256
+from storage.provenance import stamp
+from storage.schema import RENDERS, row
+from tasks.analysis import Progress, analyse
+from tasks.config import Config
+from tasks.dubber import Dubber, render_key
+from tasks.experts import Experts
+from tasks.measure import Measured, measure_render
+from tasks.plan import plan_dub
+from tasks.rendering import FaceRenderer
+from tasks.voice import VoiceTrack
+
+
+def dub_video(
+    video: str | os.PathLike[str],
+    audio: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    config: Config,
+    models: Dubber,
+    emotion: str | None = None,
+    *,
+    speakers: str | os.PathLike[str] | None = None,
+    render_id: str | None = None,
+    run_id: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes `out` (whole or not at all) and returns its RENDERS row, status ok.
+
+    Args:
+        audio: the dub track; its zero is put at the timeline's zero.
+        emotion: free text; None or "" keeps the face's own.
+        speakers: RTTM file: who speaks when.
+
+    Raises:
+        InputRejected: no face that could be dubbed, no sound in `audio`.
+        InputFailed: an input is broken.
+    """
+    started = time.perf_counter()
+    info = media.probe(video)
+    sound = media.probe(audio, need_video=False, need_audio=True)
+    if info.video is None:
+        raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
+    analysis = analyse(video, info, models.experts.faces, config, progress=progress)
+    segments = plan_dub(video, info, analysis, models.experts.faces, config, speakers)
+    if not segments:
+        raise InputRejected(
+            "faces", "face_ratio", analysis.face_ratio, 0.0, "",
+            "give footage with a face, or lower render.min_face_px",
+            path=os.fspath(video), reason="no face that could be dubbed",
+        )  # fmt: skip
+    digests = (file_sha256(video), file_sha256(audio), file_sha256(speakers) if speakers is not None else None)
+    key = render_id or render_key(digests[0], digests[1], config, models.model_id, emotion, digests[2])
+    facts = {
+        "render_id": key, "model_id": models.model_id, "dataset_id": models.dataset_id, "source_sha256": digests[0],
+        "audio_sha256": digests[1], "seed": config.render.seed, "config_hash": config.hash(),
+        "code_revision": code_revision(),
+    }  # fmt: skip
+    voice = VoiceTrack(audio, models.speech, models.pipeline.config.audio_context)
+    renderer = FaceRenderer(video, segments, voice, config, models, emotion)
+    with media.VideoRewriter(
+        video, out, audio=os.fspath(audio), metadata=stamp({**facts, "synthetic": True}), crf=config.render.crf,
+        threads=config.runtime.threads,
+    ) as rewriter:  # fmt: skip
+        for done, changed in renderer.run(rewriter.frames()):
+            rewriter.write(done, changed)
+            if progress is not None and done % 25 == 0:
+                progress(done, len(analysis.pts))
+    measured = measure_render(video, out, rewriter.report.boxes, segments, voice, models.experts)
+    return row(
+        RENDERS, **facts, **_columns(measured), run_id=run_id, input_uri=os.fspath(video), audio_uri=os.fspath(audio),
+        output_uri=os.fspath(out), status="ok", stage="dub", frames=rewriter.report.frames, fps=float(info.video.fps),
+        duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=len(analysis.tracks),
+        windows=renderer.windows, seconds=time.perf_counter() - started, attempts=1,
+        created=datetime.datetime.now(datetime.UTC), **_emotion_columns(emotion, models.experts),
+        reason=_remarks(sound, info, rewriter.report),
+    )  # fmt: skip
+
+
+def _columns(measured: Measured) -> dict[str, Any]:
+    return {
+        "sync_confidence_before": measured.sync_before, "sync_confidence_after": measured.sync_after,
+        "outside_psnr_db": measured.outside_psnr_db, "identity_cosine": measured.identity_cosine,
+        "identity": measured.identity,
+    }  # fmt: skip
+
+
+def _emotion_columns(emotion: str | None, experts: Experts) -> dict[str, Any]:
+    if not emotion:
+        return {}
+    found: dict[str, Any] = {"emotion": emotion, "caption": emotion}
+    if experts.text is not None:
+        found["emotion"] = experts.text.emotion_of(emotion).emotion
+        found["caption_embedding"] = experts.text.encode([emotion])[1][0].numpy()
+    return found
+
+
+def _remarks(sound: media.MediaInfo, info: media.MediaInfo, report: Any) -> str | None:
+    """What the user should know of an output that came out well."""
+    remarks = []
+    if report.audio_cut_s > 0.05:
+        remarks.append(f"the track is {report.audio_cut_s:.2f} s longer than the picture: the rest was left out")
+    missing = info.start_s + info.duration_s - (sound.start_s + sound.duration_s)
+    if missing > 0.5:
+        remarks.append(f"the track ends {missing:.2f} s before the picture: silence follows")
+    remarks += [f"not carried over: {track}" for track in report.dropped]
+    return "; ".join(remarks) or None

@@ -1,0 +1,74 @@
+"""All that dubbing needs, loaded once per worker, and the key of what comes out of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.pipeline import DubPipeline, load_pipeline
+from models.speech import SpeechEncoder, WhisperEncoder, load_speech_encoder
+from storage.errors import ConfigError
+from storage.ids import content_id, file_sha256
+from tasks.config import Config
+from tasks.experts import Experts, experts_version, load_experts
+
+PARTS_OF_RENDERS = ("faces", "shots", "tracks", "audio", "render")
+"""Sections of the configuration that a render depends on."""
+
+
+@dataclass
+class Dubber:
+    """All models of a dub, loaded once per worker, and where they came from."""
+
+    pipeline: DubPipeline
+    speech: SpeechEncoder | WhisperEncoder
+    experts: Experts
+    model_id: str
+    dataset_id: str | None = None
+
+
+def load_dubber(
+    folder: str | os.PathLike[str],
+    config: Config,
+    *,
+    model_id: str | None = None,
+    dataset_id: str | None = None,
+    device: str = "cpu",
+) -> Dubber:
+    """Everything that dubbing needs, from a saved pipeline and the configuration.
+
+    Args:
+        model_id: of the registry; without one the hash of the pipeline's weights stands for it.
+
+    Raises:
+        ConfigError: there is no model in `folder`, or an expert is missing.
+    """
+    place = Path(folder)
+    try:
+        pipeline = load_pipeline(place, device)
+    except FileNotFoundError as error:
+        remedy = "train one, or import one with `dubwright models import`"
+        raise ConfigError(f"{place}: no model here", remedy) from error
+    pipeline.set_progress_bar_config(disable=True)
+    speech = pipeline.speech_encoder
+    if speech is None:
+        try:
+            speech = load_speech_encoder(config.audio.speech)
+        except FileNotFoundError as error:
+            raise ConfigError(str(error), "name another speech encoder in audio.speech") from error
+    weights = [[file.name, file_sha256(file)] for file in sorted(place.rglob("*.safetensors"))]
+    return Dubber(pipeline, speech, load_experts(config), model_id or content_id(weights), dataset_id)
+
+
+def render_key(
+    source_sha256: str,
+    audio_sha256: str,
+    config: Config,
+    model_id: str,
+    emotion: str | None = None,
+    speakers_sha256: str | None = None,
+) -> str:
+    """The render_id: a hash of everything that decides how the output comes out."""
+    made_with = (config.hash(*PARTS_OF_RENDERS), experts_version(config), model_id)
+    return content_id("render", source_sha256, audio_sha256, *made_with, emotion or "", speakers_sha256 or "")

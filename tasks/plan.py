@@ -1,0 +1,161 @@
+"""What a dub will change: which face in which frames, and how strongly. Numbers only; no pixel is touched yet."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces import FaceAnalyzer
+from storage import media
+from storage.errors import InputFailed
+from tasks import crops, quality
+from tasks.analysis import Analysis, frame_interval
+from tasks.config import Config
+from tasks.speakers import loudness, read_rttm, who_speaks, who_speaks_by_turns
+from tasks.tracks import Track
+from tasks.voice import HOP_S, sound_power
+
+_FADE_FRAMES = 3
+
+
+@dataclass
+class Segment:
+    """A run of frames `first` … `last - 1` of one track that is rendered without a break.
+
+    strength float32 [last - first]: 0..1, how much of the generated face shows; it fades where the dub begins or ends
+    in the middle of a shot, and is full at cuts.
+    """
+
+    track: Track
+    first: int
+    last: int
+    strength: NDArray[np.float32]
+    reference: int
+    """Index of the frame that shows this face best."""
+
+
+def plan_dub(
+    path: str | os.PathLike[str],
+    info: media.MediaInfo,
+    analysis: Analysis,
+    analyzer: FaceAnalyzer,
+    config: Config,
+    speakers: str | os.PathLike[str] | None = None,
+) -> list[Segment]:
+    """Segments in order of their first frame.
+
+    Args:
+        speakers: RTTM file of the dub track: who speaks when; None: worked out from the original sound and picture.
+
+    Raises:
+        InputFailed: the RTTM file cannot be read.
+    """
+    tracks = [track for track in analysis.tracks if track.height >= config.render.min_face_px]
+    if not tracks:
+        return []
+    interval = frame_interval(analysis.pts, 25.0)
+    if speakers is not None:
+        turns = read_rttm(speakers)
+        identities = {track.number: embed_track(path, track, analyzer) for track in tracks} if turns else {}
+        active = who_speaks_by_turns(tracks, turns, identities, config.tracks.same_person)
+    else:
+        active = who_speaks(tracks, _loudness(path, info, analysis.pts), interval)
+    limit = np.radians(config.render.max_yaw_deg)
+    segments: list[Segment] = []
+    for track in tracks:
+        yaw = quality.head_pose(track.kps)[:, 0]
+        shown = active[track.number] & (np.abs(yaw) <= limit)
+        shown = _without_flicker(shown, max(1, round(0.2 / interval)))
+        reference = best_frame(track)
+        for first, last in _runs(shown):
+            strength = _fades(first, last, len(track))
+            segments.append(Segment(track, track.first + first, track.first + last, strength, reference))
+    return sorted(segments, key=lambda segment: (segment.first, segment.track.number))
+
+
+def best_frame(track: Track) -> int:
+    """Index (in the file) of the frame to take as reference: found surely, frontal, still, the mouth rather closed."""
+    pose = quality.head_pose(track.kps)
+    height = track.bbox[:, 3] - track.bbox[:, 1]
+    score = track.score + 0.5 * height / max(float(height.max()), 1e-6)
+    score = score - 1.5 * np.abs(pose[:, 0]) - 1.0 * np.abs(pose[:, 1] - np.median(pose[:, 1]))
+    if np.isfinite(track.opening).all():
+        score = score - 2.0 * track.opening
+    motion = track.motion / max(float(np.percentile(track.motion, 90)), 1e-6)
+    score = score - 0.2 * np.minimum(motion, 2.0) - np.where(track.detected, 0.0, 5.0)
+    return track.first + int(np.argmax(score))
+
+
+def embed_track(path: str | os.PathLike[str], track: Track, analyzer: FaceAnalyzer) -> NDArray[np.float32] | None:
+    """Unit embedding [512] of the track's best frame, or None where the pack has no recogniser."""
+    if "embedding" not in analyzer.gives:
+        return None
+    at = best_frame(track) - track.first
+    return analyzer.embed(frame_at(path, float(track.pts[at])), track.kps[at])
+
+
+def frame_at(path: str | os.PathLike[str], time_s: float) -> NDArray[np.uint8]:
+    """The frame uint8 [H,W,3] shown at this presentation time.
+
+    Raises:
+        InputFailed: there is none.
+    """
+    for _, _, frame in media.iter_frames(path, start_s=time_s):
+        return np.asarray(frame)
+    raise InputFailed(os.fspath(path), "has no frame here any more", "do not change the file meanwhile", time_s=time_s)
+
+
+def reference_of(
+    path: str | os.PathLike[str], segment: Segment, size: int, analyzer: FaceAnalyzer
+) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+    """Aligned crop uint8 [size,size,3] of the segment's reference frame, and the face's embedding, or None.
+
+    Raises:
+        InputFailed: the file cannot be read at that place any more.
+    """
+    track, at = segment.track, segment.reference - segment.track.first
+    frame = frame_at(path, float(track.pts[at]))
+    crop = crops.warp(frame, crops.rescale(track.matrices[at], size / crops.CROP_SIZE), size)
+    return crop, analyzer.embed(frame, track.kps[at])
+
+
+def _loudness(
+    path: str | os.PathLike[str], info: media.MediaInfo, pts: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    if not info.audio:
+        return None
+    return loudness(sound_power(path, HOP_S), HOP_S, pts)
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(first, last exclusive) of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _without_flicker(flags: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    """Runs and gaps shorter than `least` frames are joined to their surround (gaps first), except at the ends."""
+    out = flags.copy()
+    for first, last in _runs(~out):
+        if last - first < least and first > 0 and last < len(out):
+            out[first:last] = True
+    for first, last in _runs(out):
+        if last - first < least and (first > 0 or last < len(out)):
+            out[first:last] = False
+    return out
+
+
+def _fades(first: int, last: int, length: int) -> NDArray[np.float32]:
+    """Full strength, with ramps at the ends that are not the track's own ends."""
+    count = last - first
+    strength = np.ones(count, dtype=np.float32)
+    ramp = (np.arange(1, _FADE_FRAMES + 1, dtype=np.float32)) / (_FADE_FRAMES + 1)
+    fade = min(_FADE_FRAMES, count // 2)
+    if first > 0 and fade:
+        strength[:fade] = np.minimum(strength[:fade], ramp[:fade])
+    if last < length and fade:
+        strength[count - fade :] = np.minimum(strength[count - fade :], ramp[:fade][::-1])
+    return strength

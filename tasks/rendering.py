@@ -1,0 +1,137 @@
+"""The picture pass of a dub: frames come in, crops go through the model window by window, and frames leave in order.
+
+No more than a window of frames is in memory at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks import crops, masks
+from tasks.compose import match_colour, paste, paste_alpha
+from tasks.config import Config
+from tasks.dubber import Dubber
+from tasks.plan import Segment, reference_of
+from tasks.voice import VoiceTrack
+from tasks.windows import WindowRenderer
+
+
+@dataclass
+class _Running:
+    """A segment while its frames pass by."""
+
+    segment: Segment
+    renderer: WindowRenderer
+    originals: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+
+class FaceRenderer:
+    """The second pass: takes frames in order, gives them back in order, changed or not, at most a window later."""
+
+    def __init__(
+        self,
+        video: str | os.PathLike[str],
+        segments: list[Segment],
+        voice: VoiceTrack,
+        config: Config,
+        models: Dubber,
+        emotion: str | None,
+    ) -> None:
+        self._video, self._voice, self._config, self._models = video, voice, config, models
+        self._emotion = emotion or None
+        self._coming = deque(segments)
+        self._running: list[_Running] = []
+        self._size = int(models.pipeline.config.crop_size)
+        self._mask = masks.dub_mask(self._size)
+        self._alpha = paste_alpha(self._size, config.render.feather)
+        self.windows = 0
+
+    def run(
+        self, frames: Iterator[tuple[int, float, NDArray[np.uint8]]]
+    ) -> Iterator[tuple[int, NDArray[np.uint8] | None]]:
+        """(index, changed frame or None) for every frame."""
+        held: deque[tuple[int, NDArray[np.uint8]]] = deque()
+        pasted: dict[int, NDArray[np.uint8]] = {}
+        for index, pts_s, rgb in frames:
+            held.append((index, rgb))
+            self._start(index)
+            for running in list(self._running):
+                self._take(running, index, pts_s, rgb, held, pasted)
+            earliest = min((r.renderer.waiting[0] for r in self._running if r.renderer.waiting), default=index + 1)
+            while held and held[0][0] < earliest:
+                ready, _ = held.popleft()
+                yield ready, pasted.pop(ready, None)
+        # A file may give fewer frames the second time only if it changed meanwhile; nothing is kept back then.
+        for running in self._running:
+            self._place(running, running.renderer.finish(), held, pasted)
+        for ready, _ in held:
+            yield ready, pasted.pop(ready, None)
+
+    def _start(self, index: int) -> None:
+        while self._coming and self._coming[0].first <= index:
+            segment = self._coming.popleft()
+            self._running.append(self._begin(segment))
+
+    def _begin(self, segment: Segment) -> _Running:
+        render, models = self._config.render, self._models
+        reference, identity = reference_of(self._video, segment, self._size, models.experts.faces)
+        generator = torch.Generator().manual_seed(render.seed * 1_000_003 + segment.track.number)
+        noise = models.pipeline.sample_noise(generator)
+
+        def generate(window: NDArray[np.uint8], times: NDArray[np.float64]) -> NDArray[np.uint8]:
+            made = models.pipeline(
+                window, self._mask, reference, self._voice.tokens(times), identity, self._emotion,
+                num_inference_steps=render.steps, guidance_audio=render.guidance_audio,
+                guidance_identity=render.guidance_identity, guidance_emotion=render.guidance_emotion,
+                initial_noise=noise,
+            )  # fmt: skip
+            return np.asarray(made, dtype=np.uint8)
+
+        overlap = min(render.overlap_frames, render.window_frames - 1)
+        return _Running(segment, WindowRenderer(generate, render.window_frames, overlap))
+
+    def _take(
+        self,
+        running: _Running,
+        index: int,
+        pts_s: float,
+        rgb: NDArray[np.uint8],
+        held: deque[tuple[int, NDArray[np.uint8]]],
+        pasted: dict[int, NDArray[np.uint8]],
+    ) -> None:
+        segment = running.segment
+        crop = crops.warp(rgb, self._matrix(segment, index), self._size)
+        running.originals[index] = crop
+        self._place(running, running.renderer.push(index, crop, pts_s), held, pasted)
+        if index + 1 >= segment.last:
+            self._place(running, running.renderer.finish(), held, pasted)
+            self._running.remove(running)
+            self.windows += running.renderer.windows
+
+    def _place(
+        self,
+        running: _Running,
+        final: list[tuple[int, NDArray[np.uint8]]],
+        held: deque[tuple[int, NDArray[np.uint8]]],
+        pasted: dict[int, NDArray[np.uint8]],
+    ) -> None:
+        segment, strength = running.segment, self._config.render.colour_match
+        frames = dict(held)
+        for index, made in final:
+            original = running.originals.pop(index)
+            matched = match_colour(made, original, self._alpha, strength)
+            frame = pasted.get(index)
+            if frame is None:
+                frame = pasted[index] = frames[index].copy()
+            share = np.asarray(self._alpha * segment.strength[index - segment.first], dtype=np.float32)
+            paste(frame, matched, self._matrix(segment, index), share)
+
+    def _matrix(self, segment: Segment, index: int) -> NDArray[np.float64]:
+        return crops.rescale(segment.track.matrices[index - segment.track.first], self._size / crops.CROP_SIZE)
