@@ -1,0 +1,50 @@
+"""The options that every command and every flow takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import yaml
+
+from storage.errors import UsageError
+from storage.layout import Root
+from tasks.config import Config, load_config
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that every command takes; None where one was not given."""
+
+    root: str | None = None
+    profile: str | None = None
+    json: bool = False
+    face_pack: str | None = None
+    settings: tuple[str, ...] = ()
+
+    def over(self, below: Options) -> Options:
+        """These options, and those of `below` where these say nothing."""
+        given = {entry.name: getattr(self, entry.name) for entry in fields(self) if getattr(self, entry.name)}
+        return replace(below, **given)
+
+    def config(self, **more: Any) -> Config:
+        """The configuration in force; `more` are dotted names with their values, ``**{"render.steps": 4}``.
+
+        Raises:
+            ConfigError: an unknown profile, name or a value out of range.
+            UsageError: a setting that is not NAME=VALUE.
+        """
+        overrides: dict[str, Any] = {}
+        for setting in self.settings:
+            name, equals, value = setting.partition("=")
+            if not equals or not name:
+                raise UsageError(f"--set {setting}: not NAME=VALUE", "for example --set render.steps=4")
+            overrides[name] = yaml.safe_load(value)
+        if self.face_pack:
+            overrides["faces.pack"] = self.face_pack
+        overrides.update({name: value for name, value in more.items() if value is not None})
+        return load_config(self.profile or "studio", self.root or "./data", overrides)
+
+    def place(self) -> Root:
+        """The data root."""
+        return Root(self.root or "./data")
