@@ -107,6 +107,8 @@ class Render(_Part):
     crf: Annotated[float, Field(ge=0, le=51)] = Field(12, description="x264 constant rate factor of the output")
     min_face_px: float = Field(24.0, ge=0, description="smaller faces are left as they are; pixels")
     max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(75.0, description="faces turned further stay; degrees")
+    min_motion: Share = Field(0.2, description="least mouth motion of a speaker over that of the liveliest face")
+    max_portrait_px: Count = Field(1280, description="longer side of an animated portrait; pixels")
     fps: float = Field(25.0, gt=0, description="frame rate of an animated portrait; 1/s")
     seed: int = 0
 

@@ -85,7 +85,7 @@ def dub_video(
         output_uri=os.fspath(out), status="ok", stage="dub", frames=rewriter.report.frames, fps=float(info.video.fps),
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=len(analysis.tracks),
         windows=renderer.windows, seconds=time.perf_counter() - started, attempts=1,
-        created=datetime.datetime.now(datetime.UTC), **_emotion_columns(emotion, models.experts),
+        created=datetime.datetime.now(datetime.UTC), **emotion_columns(emotion, models.experts),
         reason=_remarks(sound, info, rewriter.report),
     )  # fmt: skip
 
@@ -98,7 +98,8 @@ def _columns(measured: Measured) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _emotion_columns(emotion: str | None, experts: Experts) -> dict[str, Any]:
+def emotion_columns(emotion: str | None, experts: Experts) -> dict[str, Any]:
+    """What a row says of the emotion asked for: the text as caption, its vector, and which of the eight it means."""
     if not emotion:
         return {}
     found: dict[str, Any] = {"emotion": emotion, "caption": emotion}

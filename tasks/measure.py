@@ -55,8 +55,8 @@ def measure_render(
     longest = max(segments, key=lambda segment: segment.last - segment.first)
     before, after, times, cosine, identity = _face(source, out, longest, experts)
     return Measured(
-        sync_before=_confidence(before, times, voice, experts),
-        sync_after=_confidence(after, times, voice, experts),
+        sync_before=sync_confidence(before, times, voice, experts),
+        sync_after=sync_confidence(after, times, voice, experts),
         outside_psnr_db=outside_psnr(source, out, boxes),
         identity_cosine=cosine,
         identity=identity,
@@ -127,9 +127,11 @@ def _face(
     )  # fmt: skip
 
 
-def _confidence(
+def sync_confidence(
     pictures: NDArray[np.uint8], times: NDArray[np.float64], voice: VoiceTrack, experts: Experts
 ) -> float | None:
+    """Sync confidence of aligned crops uint8 [T,128,128,3] at times [T] against the dub track; None without an expert,
+    without speech, or with too few frames."""
     if experts.sync is None or len(times) < WINDOW // 2:
         return None
     start_s = float(times[0]) - _MARGIN_S

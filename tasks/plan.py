@@ -62,7 +62,7 @@ def plan_dub(
         identities = {track.number: embed_track(path, track, analyzer) for track in tracks} if turns else {}
         active = who_speaks_by_turns(tracks, turns, identities, config.tracks.same_person)
     else:
-        active = who_speaks(tracks, _loudness(path, info, analysis.pts), interval)
+        active = who_speaks(tracks, _loudness(path, info, analysis.pts), interval, config.render.min_motion)
     limit = np.radians(config.render.max_yaw_deg)
     segments: list[Segment] = []
     for track in tracks:

@@ -32,6 +32,39 @@ class _Running:
     originals: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
 
 
+def window_renderer(
+    reference: NDArray[np.uint8],
+    identity: NDArray[np.float32] | None,
+    seed: int,
+    voice: VoiceTrack,
+    config: Config,
+    models: Dubber,
+    emotion: str | None = None,
+) -> WindowRenderer:
+    """The pipeline as something that crops are pushed through.
+
+    All windows start from the same noise, drawn with `seed`: what noise decides does not change from frame to frame.
+
+    Args:
+        reference: aligned crop uint8 [S,S,3] of the person; S is the pipeline's crop size.
+        identity: unit embedding [512], or None.
+        emotion: free text; None or "" leaves the expression as it is.
+    """
+    render = config.render
+    mask = masks.dub_mask(reference.shape[0])
+    noise = models.pipeline.sample_noise(torch.Generator().manual_seed(seed))
+
+    def generate(window: NDArray[np.uint8], times: NDArray[np.float64]) -> NDArray[np.uint8]:
+        made = models.pipeline(
+            window, mask, reference, voice.tokens(times), identity, emotion or None, num_inference_steps=render.steps,
+            guidance_audio=render.guidance_audio, guidance_identity=render.guidance_identity,
+            guidance_emotion=render.guidance_emotion, initial_noise=noise,
+        )  # fmt: skip
+        return np.asarray(made, dtype=np.uint8)
+
+    return WindowRenderer(generate, render.window_frames, min(render.overlap_frames, render.window_frames - 1))
+
+
 class FaceRenderer:
     """The second pass: takes frames in order, gives them back in order, changed or not, at most a window later."""
 
@@ -49,7 +82,6 @@ class FaceRenderer:
         self._coming = deque(segments)
         self._running: list[_Running] = []
         self._size = int(models.pipeline.config.crop_size)
-        self._mask = masks.dub_mask(self._size)
         self._alpha = paste_alpha(self._size, config.render.feather)
         self.windows = 0
 
@@ -80,22 +112,10 @@ class FaceRenderer:
             self._running.append(self._begin(segment))
 
     def _begin(self, segment: Segment) -> _Running:
-        render, models = self._config.render, self._models
-        reference, identity = reference_of(self._video, segment, self._size, models.experts.faces)
-        generator = torch.Generator().manual_seed(render.seed * 1_000_003 + segment.track.number)
-        noise = models.pipeline.sample_noise(generator)
-
-        def generate(window: NDArray[np.uint8], times: NDArray[np.float64]) -> NDArray[np.uint8]:
-            made = models.pipeline(
-                window, self._mask, reference, self._voice.tokens(times), identity, self._emotion,
-                num_inference_steps=render.steps, guidance_audio=render.guidance_audio,
-                guidance_identity=render.guidance_identity, guidance_emotion=render.guidance_emotion,
-                initial_noise=noise,
-            )  # fmt: skip
-            return np.asarray(made, dtype=np.uint8)
-
-        overlap = min(render.overlap_frames, render.window_frames - 1)
-        return _Running(segment, WindowRenderer(generate, render.window_frames, overlap))
+        reference, identity = reference_of(self._video, segment, self._size, self._models.experts.faces)
+        seed = self._config.render.seed * 1_000_003 + segment.track.number
+        made = window_renderer(reference, identity, seed, self._voice, self._config, self._models, self._emotion)
+        return _Running(segment, made)
 
     def _take(
         self,

@@ -78,16 +78,24 @@ def loudness(power: NDArray[np.float64], hop_s: float, pts: NDArray[np.float64])
     return np.asarray(share[np.clip((pts / hop_s).astype(int), 0, len(power) - 1)])
 
 
-def who_speaks(tracks: Sequence[Track], loud: NDArray[np.float64] | None, interval_s: float) -> Active:
-    """Without turns: in every frame one of the faces in view, the only one where there is only one.
+def who_speaks(
+    tracks: Sequence[Track], loud: NDArray[np.float64] | None, interval_s: float, min_motion: float = 0.0
+) -> Active:
+    """Without turns: in every frame the face in view that speaks, if one does.
+
+    Listeners are told from speakers by comparison within the file: a face whose mouth moves less than `min_motion`
+    times that of the liveliest one does not speak (an audience, the reverse shot of a dialogue).
 
     Args:
         loud: [N] of all frames of the file, from `loudness` of the original sound; None where it has none.
         interval_s: time between frames.
     """
     active = {track.number: np.zeros(len(track), dtype=bool) for track in tracks}
-    for shot in sorted({track.shot for track in tracks}):
-        here = [track for track in tracks if track.shot == shot]
+    lively = {track.number: _liveliness(track, loud) for track in tracks}
+    least = min_motion * max(lively.values(), default=0.0)
+    talking = [track for track in tracks if lively[track.number] >= least]
+    for shot in sorted({track.shot for track in talking}):
+        here = [track for track in talking if track.shot == shot]
         first, last = min(track.first for track in here), max(track.last for track in here)
         scores = np.full((last - first, len(here)), -np.inf)
         tallest = max(track.height for track in here)
@@ -101,6 +109,12 @@ def who_speaks(tracks: Sequence[Track], loud: NDArray[np.float64] | None, interv
             part = chosen[track.first - first : track.last - first]
             active[track.number] = part == column
     return active
+
+
+def _liveliness(track: Track, loud: NDArray[np.float64] | None) -> float:
+    """Mean mouth motion while the original sounds, in grey levels; of a short track less, since it is less sure."""
+    weight = np.ones(len(track)) if loud is None else 0.05 + loud[track.first : track.last]
+    return float((track.motion * weight).sum() / weight.sum() * len(track) / (len(track) + 10))
 
 
 def _steady_choice(scores: NDArray[np.float64], switch_cost: float) -> NDArray[np.int64]:

@@ -1,0 +1,180 @@
+"""A portrait that speaks: one picture and a track become a video, with the same model that dubs."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces import Face
+from storage import media
+from storage.errors import InputFailed, InputRejected
+from storage.ids import code_revision, file_sha256
+from storage.provenance import stamp
+from storage.schema import RENDERS, row
+from tasks import crops
+from tasks.analysis import Progress
+from tasks.compose import match_colour, paste, paste_alpha
+from tasks.config import Config
+from tasks.dub import emotion_columns
+from tasks.dubber import Dubber, render_key
+from tasks.measure import sync_confidence
+from tasks.rendering import window_renderer
+from tasks.voice import VoiceTrack
+from tasks.windows import WindowRenderer
+
+_PEAK = 255.0**2
+_MEASURED_S = 8.0
+
+
+def animate_portrait(
+    image: str | os.PathLike[str],
+    audio: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    config: Config,
+    models: Dubber,
+    emotion: str | None = None,
+    *,
+    render_id: str | None = None,
+    run_id: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes `out` (whole or not at all), as long as the track, and returns its RENDERS row, status ok.
+
+    The largest face speaks. The picture is shrunk where its longer side exceeds `render.max_portrait_px`.
+
+    Raises:
+        InputRejected: no face in the picture, no sound in `audio`.
+        InputFailed: the picture or the track cannot be read.
+    """
+    started = time.perf_counter()
+    still = read_portrait(image, config.render.max_portrait_px)
+    sound = media.probe(audio, need_video=False, need_audio=True)
+    face = _largest_face(image, still, config, models)
+    fps = config.render.fps
+    count = max(1, math.ceil((sound.start_s + sound.duration_s) * fps - 1e-6))
+    digests = (file_sha256(image), file_sha256(audio))
+    facts = {
+        "render_id": render_id or render_key(*digests, config, models.model_id, emotion), "model_id": models.model_id,
+        "dataset_id": models.dataset_id, "source_sha256": digests[0], "audio_sha256": digests[1],
+        "seed": config.render.seed, "config_hash": config.hash(), "code_revision": code_revision(),
+    }  # fmt: skip
+    voice = VoiceTrack(audio, models.speech, models.pipeline.config.audio_context)
+    size = int(models.pipeline.config.crop_size)
+    matrix = crops.crop_matrix(face.kps, size)
+    original = crops.warp(still, matrix, size)
+    renderer = window_renderer(original, face.embedding, config.render.seed, voice, config, models, emotion)
+    frames = _frames(still, matrix, original, renderer, count, config, progress)
+    media.write_video(
+        out, frames, fps, os.fspath(audio), metadata=stamp({**facts, "synthetic": True}), crf=config.render.crf,
+        threads=config.runtime.threads,
+    )  # fmt: skip
+    box = crops.crop_box(matrix, size, still.shape[1], still.shape[0])
+    return row(
+        RENDERS, **facts, **_measure(out, still, face, box, voice, models), run_id=run_id, input_uri=os.fspath(image),
+        audio_uri=os.fspath(audio), output_uri=os.fspath(out), status="ok", stage="animate", frames=count, fps=fps,
+        duration_s=count / fps, width=still.shape[1], height=still.shape[0], faces=1, windows=renderer.windows,
+        seconds=time.perf_counter() - started, attempts=1, created=datetime.datetime.now(datetime.UTC),
+        **emotion_columns(emotion, models.experts),
+    )  # fmt: skip
+
+
+def read_portrait(path: str | os.PathLike[str], largest: int) -> NDArray[np.uint8]:
+    """uint8 RGB [H,W,3], upright, even sides, the longer one at most `largest` pixels; transparency on grey.
+
+    Raises:
+        InputFailed: missing, or not a picture.
+    """
+    try:
+        data = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise InputFailed(os.fspath(path), f"cannot be read: {error}", "check the path", stage="probe") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise InputFailed(os.fspath(path), "is not a picture", "give a PNG, JPEG or WebP file", stage="probe")
+    height, width = image.shape[:2]
+    scale = min(1.0, largest / max(height, width))
+    size = tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
+    if size != (width, height):
+        image = cv2.resize(image, (size[0], size[1]), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _largest_face(
+    path: str | os.PathLike[str], still: NDArray[np.uint8], config: Config, models: Dubber
+) -> Face:
+    faces = models.experts.faces.detect(still)
+    face = max(faces, key=lambda found: found.size, default=None)
+    if face is None:
+        raise InputRejected(
+            "faces", "faces", 0, 1, "", "give a portrait, or lower faces.det_thresh", path=os.fspath(path),
+            reason="no face found",
+        )  # fmt: skip
+    if face.size < config.render.min_face_px:
+        raise InputRejected(
+            "faces", "face_px", face.size, config.render.min_face_px, "px", "give a larger picture",
+            path=os.fspath(path),
+        )  # fmt: skip
+    return face
+
+
+def _frames(
+    still: NDArray[np.uint8],
+    matrix: NDArray[np.float64],
+    original: NDArray[np.uint8],
+    renderer: WindowRenderer,
+    count: int,
+    config: Config,
+    progress: Progress | None,
+) -> Iterator[NDArray[np.uint8]]:
+    """The video's frames in order; one window of crops is in memory. `original` is the portrait's aligned crop."""
+    alpha = paste_alpha(original.shape[0], config.render.feather)
+    for index in range(count):
+        final = renderer.push(index, original, index / config.render.fps)
+        if index + 1 == count:
+            final = final + renderer.finish()
+        for number, made in final:
+            frame = still.copy()
+            paste(frame, match_colour(made, original, alpha, config.render.colour_match), matrix, alpha)
+            if progress is not None and number % 25 == 0:
+                progress(number, count)
+            yield frame
+
+
+def _measure(
+    out: str | os.PathLike[str],
+    still: NDArray[np.uint8],
+    face: Face,
+    box: tuple[int, int, int, int],
+    voice: VoiceTrack,
+    models: Dubber,
+) -> dict[str, Any]:
+    """Sync, identity and PSNR outside the face's box, of the output's first seconds as decoded, against the portrait."""
+    matrix, (x0, y0, x1, y1) = crops.crop_matrix(face.kps), box
+    pictures, times, cosines, squares, count = [], [], [], 0.0, 0
+    outside = np.ones(still.shape[:2], dtype=bool)
+    outside[y0:y1, x0:x1] = False
+    for index, pts_s, frame in media.iter_frames(out, end_s=_MEASURED_S):
+        pictures.append(crops.warp(frame, matrix))
+        times.append(pts_s)
+        if index % 25 == 0:
+            apart = frame[outside].astype(np.float64) - still[outside]
+            squares, count = squares + float(np.square(apart).sum()), count + apart.size
+            embedding = models.experts.faces.embed(frame, face.kps)
+            if embedding is not None and face.embedding is not None:
+                cosines.append(float(embedding @ face.embedding))
+    moments = np.array(times, dtype=np.float64)
+    return {
+        "sync_confidence_after": sync_confidence(np.stack(pictures), moments, voice, models.experts),
+        "outside_psnr_db": float(10 * np.log10(_PEAK / max(squares / count, 1e-9))) if count else None,
+        "identity_cosine": float(np.mean(cosines)) if cosines else None,
+        "identity": face.embedding,
+    }  # fmt: skip
