@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
@@ -23,8 +24,8 @@ _FULL_RANGE = 2
 
 # Planar formats that libx264 takes as they are; everything else is converted once to the nearest of them.
 ENCODABLE = (
-    "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray",
-    "yuv420p10le", "yuv422p10le", "yuv444p10le", "gray10le",
+    "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p",
+    "yuv420p10le", "yuv422p10le", "yuv444p10le",
 )  # fmt: skip
 
 
@@ -107,21 +108,17 @@ def color_matrix(frame: VideoFrame) -> int:
 def encodable(pix_fmt: str, width: int, height: int) -> str:
     """The format to encode a track of `pix_fmt` in: the same where libx264 has it, else the nearest without loss of
     depth or chroma; 4:4:4 where 4:2:0 or 4:2:2 cannot hold an odd width or height."""
-    deep = any(mark in pix_fmt for mark in ("10", "12", "14", "16", "p0"))
-    if pix_fmt in ENCODABLE:
-        chosen = pix_fmt
-    elif pix_fmt.startswith(("gray", "ya", "mono")):
-        chosen = "gray10le" if deep else "gray"
-    elif "444" in pix_fmt or pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal", "0rgb", "0bgr")):
-        chosen = "yuv444p10le" if deep else "yuv444p"
-    elif "422" in pix_fmt or pix_fmt.startswith(("nv16", "p21", "uyvy", "yuy", "yvy")):
-        chosen = "yuv422p10le" if deep else "yuv422p"
-    else:
-        chosen = "yuv420p10le" if deep else "yuv420p"
+    stored = VideoFormat(pix_fmt)
+    chosen = pix_fmt
+    if pix_fmt not in ENCODABLE:
+        has_chroma = len(stored.components) >= 3
+        if stored.is_rgb or stored.has_palette or (has_chroma and stored.chroma_width(64) == 64):
+            chosen = "yuv444p"
+        else:
+            chosen = "yuv422p" if has_chroma and stored.chroma_height(64) == 64 else "yuv420p"
+        chosen += "10le" if stored.components[0].bits > 8 else ""
     odd = (width % 2 and "444" not in chosen) or (height % 2 and "420" in chosen)
-    if odd and not chosen.startswith("gray"):
-        chosen = chosen.replace("420", "444").replace("422", "444")
-    return chosen
+    return chosen.replace("420", "444").replace("422", "444") if odd else chosen
 
 
 def changed_box(before: np.ndarray, after: np.ndarray) -> tuple[int, int, int, int] | None:
