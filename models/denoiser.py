@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -148,3 +149,8 @@ class Denoiser(nn.Module):
         sample = torch.cat([noisy, conditions.visual], dim=1)
         with _added_after_conv_in(self.unet, features):
             return self.unet(sample, timesteps, tokens, class_labels=pooled).sample
+
+
+def build_ema(module: nn.Module, decay: float = 0.999) -> EMAModel:
+    """An exponential moving average of the module's weights that warms up, so that a short run is not held back."""
+    return EMAModel(module.parameters(), decay=decay, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
