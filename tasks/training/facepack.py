@@ -26,8 +26,8 @@ Log = Callable[[str], None]
 def train_face_pack(
     out: Path,
     stills: Path,
-    identities: int = 800,
-    per_identity: int = 12,
+    identities: int = 480,
+    per_identity: int = 8,
     minutes: float = 12.0,
     steps: int | None = None,
     networks: tuple[str, ...] = tuple(NETWORKS),

@@ -21,8 +21,10 @@ from tasks.studio.controls import AUS, EMOTIONS, Controls, emotion_aus
 from tasks.studio.identity import sample_identity
 from tasks.studio.render import render, sample_scene
 
-SIZE = 192  # pixels; the face then fills about what insightface's landmark crop gives it
-FRAMES_A_LIGHT = 3  # frames of one person that share a light and a camera
+SIZE = 160  # pixels
+FRAMING = (0.62, 1.0)  # head heights in picture heights: the face then has 70 to 120 px, about what insightface's crop gives it
+FRAMES_A_LIGHT = 2  # frames of one person that share a light and a camera
+COMPILE_FROM = 400  # frames in all from which building the renderer's kernel pays
 IDENTITY_BASE = 7_000_000  # identity seeds of the stills start here, so that no person of a talking corpus is among them
 HELD_OUT = 10  # every tenth person is held out of training
 
@@ -70,7 +72,7 @@ def sample_controls(rng: np.random.Generator, frames: int) -> Controls:
     controls.set("jaw", jaw)
     for name, share in (("wide", 0.4), ("round", 0.4), ("press", 0.15), ("tuck", 0.12), ("tongue", 0.15)):
         controls.set(name, rng.random(frames) * (rng.random(frames) < share))
-    for name, spread, limit in (("yaw", 0.32, 0.75), ("pitch", 0.16, 0.45), ("roll", 0.14, 0.5)):
+    for name, spread, limit in (("yaw", 0.30, 0.65), ("pitch", 0.14, 0.4), ("roll", 0.12, 0.4)):
         controls.set(name, np.clip(rng.normal(0, spread, frames), -limit, limit))
     for name, spread in (("gaze_yaw", 0.25), ("gaze_pitch", 0.12)):
         controls.set(name, np.clip(rng.normal(0, spread, frames), -0.5, 0.5))
@@ -86,7 +88,9 @@ def _decode(data: NDArray[np.uint8], ends: NDArray[np.int64], flag: int) -> NDAr
     return np.stack([cv2.imdecode(data[start:end], flag) for start, end in zip(ends[:-1], ends[1:], strict=True)])
 
 
-def render_person(path: Path, person: int, frames: int, size: int, seed: int, device: str = "cpu") -> Path:
+def render_person(
+    path: Path, person: int, frames: int, size: int, seed: int, device: str = "cpu", compile_field: bool = False
+) -> Path:
     """Render one person's frames into an npz file at ``path`` (whole or not at all); an existing file is kept."""
     if path.exists():
         return path
@@ -94,9 +98,9 @@ def render_person(path: Path, person: int, frames: int, size: int, seed: int, de
     rng = np.random.default_rng([seed, person])
     parts = []
     for start in range(0, frames, FRAMES_A_LIGHT):
-        scene = sample_scene(identity, int(rng.integers(2**31)))
+        scene = sample_scene(identity, int(rng.integers(2**31)), framing=FRAMING)
         controls = sample_controls(rng, min(FRAMES_A_LIGHT, frames - start))
-        parts.append(render(scene, controls, size=(size, size), device=device))
+        parts.append(render(scene, controls, size=(size, size), device=device, compile_field=compile_field))
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("frames", "alpha", "landmarks", "kps", "bbox", "mouth_opening")
@@ -125,8 +129,8 @@ def _single_thread() -> None:
 
 def render_stills(
     out: Path,
-    identities: int = 600,
-    per_identity: int = 12,
+    identities: int = 480,
+    per_identity: int = 8,
     size: int = SIZE,
     seed: int = 0,
     workers: int = 1,
@@ -135,7 +139,11 @@ def render_stills(
     """Render ``identities`` people x ``per_identity`` frames of ``size`` px into OUT/person-NNNNNN.npz; yields each file when it
     is there. Persons already rendered are skipped, so a stopped run goes on. ``workers`` processes, one core each."""
     out.mkdir(parents=True, exist_ok=True)
-    jobs = [(out / f"person-{person:06d}.npz", person, per_identity, size, seed, device) for person in range(identities)]
+    compile_field = identities * per_identity >= COMPILE_FROM
+    jobs = [
+        (out / f"person-{person:06d}.npz", person, per_identity, size, seed, device, compile_field)
+        for person in range(identities)
+    ]
     if workers <= 1:
         for job in jobs:
             yield render_person(*job)
@@ -145,7 +153,7 @@ def render_stills(
 
 
 def read_stills(folder: Path, persons: Sequence[int] | None = None) -> Stills:
-    """All stills of a folder (or of some persons) in memory: about 150 kB a frame at 192 px. Raises FileNotFoundError."""
+    """All stills of a folder (or of some persons) in memory: about 100 kB a frame at 160 px. Raises FileNotFoundError."""
     files = sorted(folder.glob("person-*.npz"))
     if persons is not None:
         wanted = {f"person-{person:06d}.npz" for person in persons}
