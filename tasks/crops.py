@@ -122,7 +122,7 @@ def warp(frame: Frame, matrix: NDArray, size: int = CROP_SIZE) -> Frame:
     alone skips pixels and shimmers from frame to frame.
     """
     scale = scale_of(matrix)
-    multiple = int(np.clip(np.ceil(0.75 / max(scale, 1e-6)), 1, 8))
+    multiple = int(np.clip(np.ceil(1 / max(scale, 1e-6) - 1e-6), 1, 16))
     big = np.asarray(matrix, dtype=np.float64) * multiple
     # The half-pixel shift keeps pixel centres where they were: cv2 counts from the centre of the first pixel.
     big[:, 2] += (multiple - 1) / 2

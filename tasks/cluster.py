@@ -1,0 +1,109 @@
+"""Ray, started once and quietly: on this machine, or joined where RAY_ADDRESS names a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext
+
+from tasks.config import Config
+
+_DEFAULTS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # a worker that dies is reported in its row
+    "DO_NOT_TRACK": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+_PASSED_ON = ("DUBWRIGHT_", "HF_", "DIFFUSERS_", "TRANSFORMERS_", "TOKENIZERS_", "ORT_", "NO_ALBUMENTATIONS_")
+
+
+def start(config: Config) -> None:
+    """Start Ray, or join the cluster of RAY_ADDRESS. Safe to call again.
+
+    A Ray started here listens on this machine only, keeps its object store small (paths travel, not frames) and says
+    nothing on the terminal.
+    """
+    if ray.is_initialized():
+        return
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    threads = str(config.runtime.threads)
+    variables = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    variables |= {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        cpus = config.runtime.num_cpus or max(2, len(os.sched_getaffinity(0)))
+        options |= {
+            "num_cpus": cpus, "object_store_memory": config.runtime.object_store_mb << 20, "include_dashboard": False,
+        }  # fmt: skip
+    with _quiet_start():
+        ray.init(logging_level=logging.ERROR, **options)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+
+
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Ray's core announces its own log level on the terminal, past Python; errors still arrive as exceptions."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def actors(config: Config, items: int) -> int:
+    """Workers for so many items: as configured, else one CPU fewer than Ray has, which stays free for the driver."""
+    free = max(1, int(ray.cluster_resources().get("CPU", 1)) - 1)
+    return max(1, min(items, config.runtime.actors or free))
+
+
+def map_rows(
+    rows: list[dict[str, Any]], worker: Callable[..., Any], arguments: tuple[Any, ...], config: Config, gpus: float = 0
+) -> Iterator[dict[str, Any]]:
+    """Rows through a pool of actors that each build `worker(*arguments)` once; results as they come, in any order.
+
+    One row is one block. A row whose worker dies is tried again `runtime.max_task_retries` times and then missing from
+    the results: the caller knows which rows it gave and records the missing ones.
+
+    Args:
+        worker: a class; called with a row (dict of plain values), returns a dict of plain values and must not raise.
+        gpus: GPUs per actor.
+    """
+    if not rows:
+        return
+    start(config)
+    context = DataContext.get_current()
+    context.max_errored_blocks = -1
+    pool = ActorPoolStrategy(size=actors(config, len(rows)), max_tasks_in_flight_per_actor=1)
+    retries = {"max_restarts": config.runtime.max_restarts, "max_task_retries": config.runtime.max_task_retries}
+    with warnings.catch_warnings():
+        # These two have no named parameter yet; without them a row that kills its worker is tried for ever.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+        results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            worker, fn_constructor_args=arguments, compute=pool, num_cpus=1, num_gpus=gpus, **retries
+        )
+    for table in results.iter_batches(batch_size=None, batch_format="pyarrow"):
+        yield from table.to_pylist()

@@ -1,0 +1,64 @@
+"""Pasting back: colours meet at the rim, and outside the region nothing changes by a single level."""
+
+import numpy as np
+
+from tasks import crops
+from tasks.compose import match_colour, paste, paste_alpha
+
+MATRIX = np.array([[0.9, -0.2, -60.0], [0.2, 0.9, -50.0]])
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_outside_the_region_every_pixel_stays() -> None:
+    frame = noise(240, 320, 3)
+    after = frame.copy()
+    alpha = paste_alpha(128, 0.08)
+    box = paste(after, noise(128, 128, 3, seed=1), MATRIX, alpha)
+    touched = np.any(frame != after, axis=-1)
+    x0, y0, x1, y1 = box
+    outside = np.ones_like(touched)
+    outside[y0:y1, x0:x1] = False
+    share = crops.unwarp(alpha, MATRIX, box, border="zero")
+    assert touched.any()
+    assert not touched[outside].any()
+    assert not touched[y0:y1, x0:x1][share == 0].any()
+
+
+def test_pasting_what_was_cut_out_changes_almost_nothing() -> None:
+    y, x = np.mgrid[0:240, 0:320]
+    frame = np.stack([x * 0.7, y, 255 - x * 0.5], axis=-1).astype(np.uint8)
+    after = frame.copy()
+    paste(after, crops.warp(frame, MATRIX, 128), MATRIX, paste_alpha(128, 0.08))
+    assert np.abs(after.astype(int) - frame).max() <= 3
+
+
+def test_a_crop_beside_the_frame_changes_nothing() -> None:
+    frame = noise(64, 64, 3)
+    after = frame.copy()
+    paste(after, noise(128, 128, 3), np.array([[1.0, 0, 5000], [0, 1, 0]]), paste_alpha(128, 0.08))
+    assert np.array_equal(frame, after)
+
+
+def test_strength_zero_shows_the_original() -> None:
+    frame = noise(240, 320, 3)
+    after = frame.copy()
+    paste(after, noise(128, 128, 3, seed=1), MATRIX, np.zeros((128, 128), np.float32))
+    assert np.array_equal(frame, after)
+
+
+def test_a_colour_cast_is_taken_out() -> None:
+    original = np.full((128, 128, 3), (150, 110, 90), np.uint8)
+    cast = np.clip(original.astype(int) + (14, -9, 6), 0, 255).astype(np.uint8)
+    alpha = paste_alpha(128, 0.08)
+    matched = match_colour(cast, original, alpha)
+    inside = alpha > 0.5
+    assert np.abs(matched.astype(int) - original)[inside].max() <= 2
+    assert np.array_equal(match_colour(cast, original, alpha, 0.0), cast)
+
+
+def test_colour_matching_leaves_a_faithful_crop_alone() -> None:
+    original = noise(128, 128, 3)
+    assert np.array_equal(match_colour(original, original, paste_alpha(128, 0.08)), original)

@@ -1,0 +1,70 @@
+"""Masks: the dubbed region is fixed, and the labels lie where the landmarks say."""
+
+import numpy as np
+
+from models.landmarks106 import MEAN_SHAPE, derive
+from tasks import crops, masks
+
+KPS = np.concatenate([crops.TEMPLATE, [[0.40, 0.74], [0.60, 0.74]]]) * 128
+
+
+def landmarks() -> np.ndarray:
+    assert MEAN_SHAPE.shape == (106, 2)
+    return derive(KPS)
+
+
+def test_dub_mask_covers_mouth_and_jaw_but_not_the_eyes() -> None:
+    mask = masks.dub_mask(128)
+    assert mask.shape == (128, 128)
+    assert mask.dtype == np.float32
+    assert mask[int(0.75 * 128), 64] == 1
+    assert mask[int(0.97 * 128), 64] == 1
+    assert mask[: int(0.51 * 128)].max() == 0
+    assert mask[:, : int(0.09 * 128)].max() == 0
+    assert np.allclose(mask, mask[:, ::-1])
+
+
+def test_dub_mask_scales_with_the_crop() -> None:
+    small, large = masks.dub_mask(64).mean(), masks.dub_mask(256).mean()
+    assert abs(small - large) < 0.01
+
+
+def test_dub_mask_is_a_copy() -> None:
+    masks.dub_mask(64)[:] = 0
+    assert masks.dub_mask(64).max() == 1
+
+
+def test_feather_stays_inside_the_mask() -> None:
+    mask = masks.dub_mask(128)
+    soft = masks.feather(mask, 10)
+    assert soft[mask <= 0.5].max() == 0
+    assert soft.max() == 1
+    assert 0 < soft[(soft > 0) & (soft < 1)].mean() < 1
+
+
+def test_feather_reaches_the_border_of_a_mask_that_fills_the_picture() -> None:
+    soft = masks.feather(np.ones((40, 40)), 8)
+    assert soft[0].max() < 0.2
+    assert soft[20, 20] == 1
+
+
+def test_labels_lie_where_the_landmarks_say() -> None:
+    points = landmarks()
+    labels = masks.label_mask(points, 128)
+    mouth, eye = points[52:72].mean(axis=0), points[33:43].mean(axis=0)
+    assert labels[round(float(mouth[1])), round(float(mouth[0]))] == masks.LIPS
+    assert labels[round(float(eye[1])), round(float(eye[0]))] == masks.EYES
+    assert labels[70, 64] == masks.FACE
+    assert labels[2, 2] == masks.OUTSIDE
+    share = [(labels == kind).mean() for kind in (masks.LIPS, masks.EYES, masks.FACE)]
+    assert share[0] < 0.08
+    assert share[1] < 0.06
+    assert 0.2 < share[2] < 0.9
+
+
+def test_lip_mask_grows_with_the_mouth() -> None:
+    closed = landmarks()
+    opened = closed.copy()
+    lower = closed[:, 1] > closed[52:72, 1].mean()
+    opened[lower] += [0, 8]
+    assert masks.lip_mask(opened, 128).sum() > 1.3 * masks.lip_mask(closed, 128).sum()
