@@ -1,0 +1,75 @@
+"""`dubwright studio`: render a corpus of talking heads with exact truth, or the shipped library anew."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.command import command, listing
+from flows.options import Options
+from storage.errors import ConfigError
+
+Outcome = tuple[dict[str, Any], str, int]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    studio = typer.Typer(help="Render talking heads with exact truth.", no_args_is_help=True, rich_markup_mode=None)
+    command(studio, "render")(render)
+    command(studio, "library")(library)
+    app.add_typer(studio, name="studio")
+
+
+def render(
+    options: Options,
+    out: Annotated[Path, typer.Argument(help="Folder of the corpus; what is there already is kept.")],
+    identities: Annotated[int, typer.Option(help="People.")] = 100,
+    clips: Annotated[int, typer.Option(help="Clips of each.")] = 3,
+    seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 4.0,
+    size: Annotated[int, typer.Option(help="Side of the frames, pixels.")] = 160,
+    fps: Annotated[float, typer.Option(help="Frames per second.")] = 25.0,
+    seed: Annotated[int, typer.Option(help="Seed of the first person.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes, one core each.")] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> Outcome:
+    """Render a corpus: clips with sound, landmarks, controls, phonemes, emotion and captions."""
+    render_corpus = _studio("tasks.studio.corpus").render_corpus
+    counts = render_corpus(out, identities, clips, seconds, size, fps, seed, workers, device=device)
+    return _rendered(out, counts)
+
+
+def library(
+    options: Options,
+    out: Annotated[Path, typer.Argument(help="Folder to render the library into.")],
+    workers: Annotated[int, typer.Option(help="Processes, one core each.")] = 2,
+) -> Outcome:
+    """Render the library that is shipped in tasks/studio/library: episodes, dub tracks, a portrait, the manifest."""
+    return _rendered(out, _studio("tasks.studio.library").render_library(out, workers=workers))
+
+
+def _studio(module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != "espeakng_loader":
+            raise
+        raise ConfigError(
+            "rendering a corpus needs espeak-ng's voice, which is not installed (it is GPL-3.0, and nothing else needs it)",
+            "pip install 'dubwright[studio]'",
+        ) from error
+
+
+def _rendered(out: Path, counts: dict[str, Any]) -> Outcome:
+    failed = int(counts.get("failed", 0))
+    status = "failed" if failed else "ok"
+    entry = {"id": out.name, "input": None, "output": str(out), "status": status, "stage": "render", "reason": None}
+    result = listing([{**entry, "metrics": counts}], time.monotonic() - float(counts.get("seconds", 0.0)))
+    if failed:
+        result["counts"] = {"ok": 0, "rejected": 0, "failed": 1}
+    text = ", ".join(f"{value} {name}" for name, value in counts.items())
+    return result, f"{out}: {text}", int(bool(failed))

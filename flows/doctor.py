@@ -1,0 +1,50 @@
+"""`dubwright doctor`: what is here, what is missing, and what to do about it. Not a flow: it must work where Prefect does not."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from flows.console import table
+from flows.options import Options
+from flows.server import is_healthy, served_url
+from storage.errors import ConfigError
+from storage.layout import Root
+from tasks.inventory import inventory
+
+
+def examine(options: Options) -> tuple[dict[str, Any], str, int]:
+    """(result, text, exit code): 0 where nothing needed is missing, 1 otherwise."""
+    started = time.monotonic()
+    config = options.config()
+    findings = [*inventory(config), _prefect(Root(config.root))]
+    items = [
+        {
+            "id": finding["what"], "input": finding["what"], "output": None,
+            "status": "failed" if finding["status"] == "missing" else "ok",
+            "stage": "doctor", "reason": finding["remedy"] or None,
+            "metrics": {"status": finding["status"], "detail": finding["detail"]},
+        }
+        for finding in findings
+    ]  # fmt: skip
+    missing = [finding for finding in findings if finding["status"] == "missing"]
+    counts = {"ok": len(items) - len(missing), "rejected": 0, "failed": len(missing)}
+    result = {
+        "run_id": None, "counts": counts, "items": items, "report": None,
+        "seconds": round(time.monotonic() - started, 3), "config": config.model_dump(mode="json"),
+    }  # fmt: skip
+    advice = [f"{finding['what']}: {finding['remedy']}" for finding in findings if finding["remedy"]]
+    text = table(findings, ("what", "status", "detail"))
+    if advice:
+        text += "\n\n" + "\n".join(advice)
+    return result, text, int(bool(missing))
+
+
+def _prefect(root: Root) -> dict[str, str]:
+    url = os.environ.get("PREFECT_API_URL")
+    if url and not is_healthy(url):
+        raise ConfigError(f"PREFECT_API_URL is {url}, and nothing answers there", "start that server or unset the variable")
+    url = url or served_url(root)
+    detail = f"answers at {url}" if url else "none running: each run brings its own (`dubwright up` starts a lasting one)"
+    return {"what": "prefect server", "status": "ok", "detail": detail, "remedy": ""}

@@ -1,0 +1,66 @@
+"""Footage in, a dataset version out: every input ends as a row, kept or left out with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import publish, tracked
+from flows.options import Options
+from flows.run import Result, Run, item
+from storage.catalog import Catalog
+from storage.schema import CLIPS, SOURCES
+from tasks.config import Config
+from tasks.preprocess import Built, preprocess_many
+from tasks.probe import Source, find_sources
+
+REPORT_CLIPS = 36  # thumbnails
+
+
+@flow(name="preprocess", description="Build or extend a dataset version from footage.")
+def preprocess(options: Options, sources: list[str], dataset: str, message: str = "") -> Result:
+    """Build or extend `dataset` from files and folders; returns the run's result with the version under "dataset"."""
+    config = options.config()
+    run = Run("preprocess", config, {"sources": sources, "dataset": dataset})
+    with run.stage("find sources") as stage:
+        found = find_footage(sources)
+        stage["result"] = f"{len(found)} files"
+    with run.stage("build clips") as stage:
+        built = build_clips(found, dataset, config, run.run_id, message)
+        stage["result"] = built.summary
+    with run.stage("catalog") as stage:
+        stage["result"] = catalogue_clips(built, config)
+    describe(run, built)
+    result = run.finish(dataset=f"{dataset}@{built.version}")
+    publish(result, "preprocess")
+    return result
+
+
+@task(name="find sources", cache_policy=NO_CACHE)
+def find_footage(places: list[str]) -> list[Source]:
+    """Media files from files, folders and manifests."""
+    return find_sources([Path(place) for place in places])
+
+
+@task(name="build clips", cache_policy=NO_CACHE)
+def build_clips(sources: list[Source], dataset: str, config: Config, run_id: str, message: str = "") -> Built:
+    """Probe, shots, faces, crops, masks, speech, emotion, sync, quality for every source, by Ray Data; shards and version."""
+    with tracked("preprocess", len(sources), "sources") as progress:
+
+        def seen(kind: str, row: dict[str, Any]) -> None:
+            if kind == "sources":
+                progress.advance(row["status"])
+
+        return preprocess_many(sources, dataset, config, run_id=run_id, on_row=seen, message=message)
+
+
+@task(name="catalog clips", cache_policy=NO_CACHE)
+def catalogue_clips(built: Built, config: Config) -> str:
+    """Rows of the version into the catalog, without their pictures."""
+    catalog = Catalog(Run.catalog_of(config))
+    catalog.upsert(SOURCES, built.sources)
+    catalog.upsert(CLIPS, built.clips)
+    return f"{len(built.sources)} sources, {len(built.clips)} clips"

@@ -1,0 +1,154 @@
+"""What this machine has for a run: packages, accelerators, packs and checkpoints with their licences. Nothing is loaded
+that takes long, nothing is downloaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from models.faces import NON_COMMERCIAL, PACKS, MissingPack, find_pack, licence
+from storage.layout import Root
+from tasks.config import Config
+
+PACKAGES = (
+    "prefect", "ray", "torch", "diffusers", "transformers", "insightface", "onnxruntime", "openai-whisper",
+    "opencv-python", "av", "pyarrow", "lancedb", "dvc", "scenedetect", "silero-vad",
+)  # fmt: skip
+MUST_IMPORT = ("cv2", "av", "onnxruntime", "pyarrow", "lancedb")
+EXTRAS = {"espeakng-loader": "speech for rendering a new studio corpus (GPL-3.0): pip install 'dubwright[studio]'"}
+LEAST_FREE_GB = 2.0
+
+Finding = dict[str, Any]
+"""what, status (ok, missing or warning), detail, remedy."""
+
+
+def inventory(config: Config) -> list[Finding]:
+    """All findings, in the order in which they are best read."""
+    return [
+        *_machine(Root(config.root)), *_packages(), *_accelerators(), *_ray(), *_faces(config), *_packs(config),
+        *_checkpoints(config),
+    ]  # fmt: skip
+
+
+def _finding(what: str, status: str, detail: str, remedy: str = "") -> Finding:
+    return {"what": what, "status": status, "detail": detail, "remedy": remedy}
+
+
+def _machine(root: Root) -> Iterator[Finding]:
+    yield _finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+    yield _finding("processors", "ok", f"{os.cpu_count()} ({platform.machine()})")
+    place = next(folder for folder in (root.local, *root.local.parents) if folder.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    writable = os.access(place, os.W_OK)
+    if not writable:
+        yield _finding("root", "missing", f"{root}: not writable", "choose another --root")
+    elif free < LEAST_FREE_GB:
+        yield _finding("root", "warning", f"{root}: {free:.1f} GB free", "free some space or choose another --root")
+    else:
+        yield _finding("root", "ok", f"{root}: {free:.1f} GB free")
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            yield _finding(name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            headless = name == "opencv-python" and _version("opencv-python-headless")
+            if headless:
+                yield _finding(name, "ok", f"{headless} (headless)")
+            else:
+                yield _finding(name, "missing", "not installed", "make demo installs what is needed into .venv")
+    for name in MUST_IMPORT:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            yield _finding(name, "missing", f"cannot be loaded: {error}", "on Debian: apt-get install libgl1 libglib2.0-0")
+    for name, purpose in EXTRAS.items():
+        version = _version(name)
+        yield _finding(name, "ok" if version else "warning", version or "not installed (optional)", "" if version else purpose)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _accelerators() -> Iterator[Finding]:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        yield _finding("gpu", "ok", "none: everything runs on the processors")
+    for index in range(count):
+        facts = torch.cuda.get_device_properties(index)
+        yield _finding("gpu", "ok", f"{facts.name}, {facts.total_memory / 1e9:.0f} GB")
+
+
+def _ray() -> Iterator[Finding]:
+    address = os.environ.get("RAY_ADDRESS")
+    yield _finding("ray cluster", "ok", address or "none named in RAY_ADDRESS: runs start their own on this machine")
+
+
+def _faces(config: Config) -> Iterator[Finding]:
+    root = Root(config.root).local
+    pack = config.faces.pack
+    try:
+        place, terms = find_pack(pack, root), licence(pack, root)
+    except MissingPack as error:
+        yield _finding(f"face pack {pack}", "missing", str(error.args[0]), error.remedy)
+        return
+    files = [place] if place.is_file() else sorted(place.glob("*.onnx"))
+    detail = f"{len(files)} file(s), {_megabytes(files)}; licence: {terms}"
+    if not files:
+        yield _finding(f"face pack {pack}", "missing", f"{place} is empty", "dubwright train --stage facepack")
+    elif terms == NON_COMMERCIAL:
+        yield _finding(f"face pack {pack}", "warning", detail, "not for commercial use: bring a licensed pack by --face-pack")
+    else:
+        yield _finding(f"face pack {pack}", "ok", detail)
+
+
+def _packs(config: Config) -> Iterator[Finding]:
+    """The parts that the configuration takes from a shipped pack, or from a folder."""
+    for part in ("speech", "sync", "text"):
+        source = getattr(config.audio, part)
+        place = Path(source) if Path(source).is_dir() else PACKS / source / part
+        files = [file for file in sorted(place.rglob("*")) if file.is_file()]
+        if files:
+            yield _finding(f"{part} pack {source}", "ok", _megabytes(files))
+        elif part == "speech" and not (PACKS / source).is_dir():
+            yield from _whisper(source)
+        else:
+            yield _finding(f"{part} pack {source}", "missing", f"nothing in {place}", f"dubwright train --stage {part}")
+    champion = [file for file in sorted((PACKS / "studio" / "dub").rglob("*")) if file.is_file()]
+    if champion:
+        yield _finding("shipped model", "ok", f"studio, {_megabytes(champion)}; licence: Apache-2.0")
+
+
+def _whisper(name: str) -> Iterator[Finding]:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whisper"
+    place = Path(name) if name.endswith(".pt") else cache / f"{name}.pt"
+    if place.is_file():
+        yield _finding(f"whisper {name}", "ok", f"{place}, {_megabytes([place])}; licence: MIT")
+    else:
+        yield _finding(f"whisper {name}", "missing", f"no {place}", "put the checkpoint there; nothing is downloaded in a run")
+
+
+def _checkpoints(config: Config) -> Iterator[Finding]:
+    source = config.model.pretrained
+    if source:
+        found = Path(source).exists()
+        yield _finding(f"model {source}", "ok" if found else "missing", "found" if found else "not on this machine",
+                       "" if found else "name a folder in model.pretrained")  # fmt: skip
+
+
+def _megabytes(files: list[Path]) -> str:
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
