@@ -43,14 +43,17 @@ def mouth(x: Tensor, q: Rig) -> Mouth:
     u2 = square(u)
     s = torch.clamp(1.0 - u2, 0.0, 1.0)
     # squareness: wide, smiling mouths keep their height towards the corners, round ones do not
+    bow_s = torch.sqrt(s + 1e-4) - 0.01
     round_s = s * (1.0 + q.squareness * (1.0 - s))
+    round_s = round_s + (bow_s - round_s) * q.rounded
     bend = corner * torch.clamp(u2, 0.0, 1.6)
     line = q.mouth_y + bend - 0.012 * q.lip_up * hill(u, 0.3) + 0.004 * s
     inner_up = line + q.open_up * round_s
     inner_low = line - q.open_low * round_s
     bow = 1.0 + 0.16 * q.cupid * hill(torch.abs(u) - 0.26, 0.17) - 0.42 * q.cupid * hill(u, 0.15)
-    outer_up = inner_up + q.lip_up * s * (1.0 + 0.35 * (1.0 - s)) * bow
-    outer_low = inner_low - q.lip_low * s * (1.0 + 0.2 * (1.0 - s))
+    up_s, low_s = s * (1.0 + 0.35 * (1.0 - s)), s * (1.0 + 0.2 * (1.0 - s))
+    outer_up = inner_up + q.lip_up * (up_s + (bow_s - up_s) * q.rounded) * bow
+    outer_low = inner_low - q.lip_low * (low_s + (bow_s - low_s) * q.rounded)
     return Mouth(u, s, inner_up, inner_low, outer_up, outer_low)
 
 

@@ -63,12 +63,12 @@ def face(x: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, lids: Eye) -> Ten
     along = torch.clamp((0.07 - y) * (1.0 / (0.07 - q.nose_y)), 0.0, 1.0)
     bridge_z = 0.60 + (q.nose_z - 0.615) * along + q.nose_hook * 4.0 * along * (1.0 - along)
     over = torch.clamp(y - 0.07, 0.0, 1.0) + torch.clamp(q.nose_y - y, 0.0, 1.0)
-    bridge = torch.sqrt(square(x) + square(z - bridge_z) + square(over)) - (0.050 + 0.016 * along) * q.nose_bridge
+    bridge = torch.sqrt(square(x) + square(z - bridge_z) + square(over)) - (0.040 + 0.020 * along) * q.nose_bridge
     nose = union(bridge, ellipsoid(x, y - q.nose_y, z - q.nose_z, q.nose_tip * 1.08 * q.nose_w, q.nose_tip * 0.95, q.nose_tip), 0.06)
     wing = ellipsoid(ax - q.wing_x, y - q.wing_y, z - 0.695, 0.046, 0.050, 0.075)
     nose = union(nose, wing, 0.045)
     nostril = bump(ax - 0.052 * q.nose_w, y - q.wing_y + 0.036, z - 0.755, 0.030, 0.022, 0.045)
-    d = union(d, nose, 0.075) + 0.035 * nostril
+    d = union(d, nose, 0.12) + 0.035 * nostril
     d = d + 0.010 * hill(x, 0.022) * bump(x, y - 0.5 * (q.nose_y - 0.07 + lips.outer_up), z - 0.7, 0.1, 0.05, 0.2)
     # cheeks lifted by a smile, and the fold from the nose wing to beyond the mouth corner
     lift = torch.where(right, q.cheek_r, q.cheek_l)
@@ -115,21 +115,19 @@ def face(x: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, lids: Eye) -> Ten
 
 def _beard(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, front: Tensor) -> Tensor:
     cheek, moustache = beard_cover(x, ax, y, z, q, lips)
-    rough = 0.85 + 0.15 * torch.sin(x * 61.0 + y * 13.0) * torch.sin(y * 53.0 + z * 47.0)
+    rough = 0.9 + 0.1 * torch.sin(x * 41.0 + 3.0 * torch.sin(y * 23.0)) * torch.sin(y * 37.0 + 3.0 * torch.sin(x * 19.0))
     return (q.beard * cheek + q.goatee * cheek * hill(x, 0.19) + q.moustache * moustache * front) * rough
 
 
 def beard_cover(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth) -> tuple[Tensor, Tensor]:
-    """Where hair grows on a face 0..1: (cheeks and chin, moustache), never on the lips."""
-    line = -0.43 + 1.15 * torch.clamp(ax - 0.27, 0.0, 0.3) + 0.6 * torch.clamp(0.2 - z, 0.0, 0.5)
-    lips_y = torch.clamp(1.25 - square(lips.u), 0.0, 1.0)
-    below = ramp(0.0, 0.05, lips.outer_low - 0.01 - y)
-    beside = ramp(0.0, 0.06, ax - torch.maximum(q.mouth_w_l, q.mouth_w_r) - 0.025)
-    clear = torch.where(lips_y > 0, torch.maximum(below, beside), torch.ones_like(below))
-    cheek = ramp(0.0, 0.09, line - y) * clear * ramp(-0.32, -0.12, z)
-    top = q.wing_y - 0.035 - 0.12 * ax
-    moustache = ramp(0.0, 0.03, y - lips.outer_up - 0.004) * ramp(0.0, 0.035, top - y) * ramp(0.27, 0.20, ax)
-    return cheek, moustache
+    """Where hair grows on a face 0..1: (all of the beard, its moustache), never on the lips."""
+    line = -0.39 - 0.42 * torch.clamp(ax - 0.12, 0.0, 0.14) + 1.25 * torch.clamp(ax - 0.30, 0.0, 0.3) + 0.6 * torch.clamp(0.2 - z, 0.0, 0.5)
+    line = torch.minimum(line, q.wing_y - 0.05 + 1.2 * torch.clamp(ax - 0.20, 0.0, 1.0))
+    beside = (torch.abs(lips.u) - 1.0) * q.mouth_w_l
+    off_lips = torch.maximum(torch.maximum(y - lips.outer_up, lips.outer_low - y), beside)
+    grown = ramp(0.0, 0.08, line - y) * ramp(0.004, 0.034, off_lips) * ramp(-0.32, -0.12, z)
+    moustache = grown * ramp(-0.05, 0.02, y - lips.inner_up) * ramp(0.30, 0.20, ax)
+    return grown, moustache
 
 
 def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
@@ -201,12 +199,16 @@ def _hair(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     fx = (x - q.part * ramp(0.1, 0.6, y)) * (1.0 / q.opening_x)
     height = (y + 0.30) * (1.0 / (0.30 + q.opening_y))
     arc = torch.sqrt(fx * fx * torch.clamp(0.75 + 0.25 * fx * fx, 0.0, 2.0) + square(torch.clamp(height, 0.0, 9.0)) + 1e-6)
-    gap = torch.maximum((arc - 1.0) * 0.45, (q.opening_side - 0.25 * y - z) * 0.8)
+    turn = torch.atan2(x - q.part, torch.clamp(y, 0.05, 9.0))
+    drift = 2.0 * torch.sin(y * 5.0 + 3.0 * x) + 2.5 * z
+    strands = torch.sin(turn * 23.0 + drift) + 0.6 * torch.sin(turn * 41.0 - 1.7 * drift + 1.0)
+    arc = arc + 0.007 * strands + 0.010 * torch.sin(turn * 6.0 + 9.0 * q.part)
+    gap = torch.maximum((arc - 1.0) * 0.45, (q.opening_side - 0.25 * torch.clamp(y, min=0.0) + 0.50 * torch.clamp(y + 0.35, max=0.0) - z) * 0.8)
     hair = intersection(hair, -gap, 0.045)
     bun = ellipsoid(x, y - 0.93, z + 0.42, 1.0, 1.0, 1.0) - 0.0
     bun = torch.sqrt(square(x) + square(y - 0.90) + square(z + 0.45)) - q.bun
     hair = union(hair, bun, 0.06)
-    return hair - q.curl * curls
+    return hair - q.curl * curls - 0.005 * strands * ramp(0.03, 0.0, q.curl)
 
 
 def _glasses(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
@@ -216,10 +218,10 @@ def _glasses(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     soft = torch.sqrt(rx * rx + ry * ry + 1e-6)
     hard = torch.sqrt(torch.sqrt(square(rx * rx) + square(ry * ry) + 1e-9))
     ring = (soft * q.glasses_p + hard * (1.0 - q.glasses_p) - 1.0) * 0.165
-    rim = torch.sqrt(square(ring) + square(plane)) - 0.0165
-    bridge = torch.sqrt(square(y - 0.04 + 0.8 * ax * ax) + square(plane - 0.0) + square(torch.clamp(ax - 0.075, 0.0, 1.0))) - 0.014
+    rim = torch.sqrt(square(ring) + square(plane)) - 0.0195
+    bridge = torch.sqrt(square(y - 0.04 + 0.8 * ax * ax) + square(plane - 0.0) + square(torch.clamp(ax - 0.075, 0.0, 1.0))) - 0.017
     arm_x = ax - 0.47 - 0.20 * torch.clamp(0.6 - z, 0.0, 0.7)
-    arm = torch.sqrt(square(arm_x) + square(y - 0.06) + square(torch.clamp(z - 0.60, 0.0, 9.0) + torch.clamp(-0.05 - z, 0.0, 9.0))) - 0.016
+    arm = torch.sqrt(square(arm_x) + square(y - 0.06) + square(torch.clamp(z - 0.60, 0.0, 9.0) + torch.clamp(-0.05 - z, 0.0, 9.0))) - 0.018
     return torch.minimum(torch.minimum(rim, bridge), arm) + q.glasses
 
 

@@ -137,18 +137,18 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     # beard and stubble
     cheek, moustache = beard_cover(x, ax, y, z, q, lips)
     hair_rgb = colour(person.hair)
-    grain = 0.75 + 0.25 * torch.sin(x * 190.0 + y * 70.0) * torch.sin(y * 170.0 - z * 60.0)
+    grain = 0.85 + 0.20 * fine + 0.12 * torch.sin(x * 97.0 + 4.0 * torch.sin(y * 31.0)) * torch.sin(y * 83.0 + 4.0 * torch.sin(x * 29.0))
     if person.beard == "stubble":
-        rgb = _mix(rgb, base * 0.35 + hair_rgb * 0.5, torch.clamp((cheek + moustache) * grain * 0.55 * person.beard_amount, 0, 0.8))
+        rgb = _mix(rgb, base * 0.35 + hair_rgb * 0.5, cheek * grain * (0.2 + 0.4 * person.beard_amount))
     elif person.beard != "none":
-        cover = moustache if person.beard != "full" else torch.maximum(cheek, moustache)
+        cover = moustache if person.beard != "full" else cheek
         if person.beard == "goatee":
             cover = torch.maximum(moustache, cheek * hill(x, 0.19))
         rgb = _mix(rgb, hair_rgb * 0.9 * grain[:, None], torch.clamp(cover * 1.25, 0, 0.95))
     elif person.masculine > 0.5:
-        rgb = _mix(rgb, base * colour((0.74, 0.80, 0.84)), 0.35 * torch.clamp(cheek + moustache, 0, 1))
-    # the scalp under very short or receding hair
-    rgb = _mix(rgb, base * 0.5 + hair_rgb * 0.4, 0.0 * ramp(0.5, 0.7, y))
+        rgb = _mix(rgb, base * colour((0.74, 0.80, 0.84)), 0.35 * cheek)
+    # the hairline: fine hairs before the first full ones
+    rgb = _mix(rgb, base * 0.25 + hair_rgb * 0.7, 0.75 * ramp(0.045, 0.0, parts.hair) * ramp(-0.30, 0.0, y))
     # lips: between the curves, blended over a pixel
     lip_mask = torch.minimum(ramp(-soft, soft, lips.outer_up - y), ramp(-soft, soft, y - lips.outer_low)) * ramp(1.04, 0.97, torch.abs(lips.u)) * front
     lip_rgb = colour(person.lips)[None] * (1.0 + 0.10 * torch.cos(x * 150.0) * torch.clamp(0.01 / foot - 0.6, 0, 1))[:, None]
@@ -159,7 +159,7 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     in_mouth = ramp(-0.010 - 0.4 * foot, 0.004 + 0.3 * foot, gap_y) * ramp(1.02, 0.9, torch.abs(lips.u)) * front
     surface = ramp(0.60, 0.66, z + 0.25 * square(x))
     depth = ramp(-0.02, 0.015, gap_y) * (1.0 - 0.75 * surface)
-    wall = colour((0.16, 0.030, 0.030))
+    wall = colour((0.09, 0.012, 0.013))
     rgb = _mix(rgb, rgb * colour((0.36, 0.24, 0.24)), in_mouth * (1.0 - depth))
     rgb = _mix(rgb, wall[None] * ramp(0.25, 0.62, z)[:, None], torch.clamp(in_mouth * depth * 1.4, 0, 1))
     cavity = (in_mouth > 0.5) & (gap_y > 0.004)
@@ -168,12 +168,13 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     eye_rgb, iris_gloss = _eyeball(x, y, z, q, person, lids, foot)
     arch_angle = torch.atan2(x, z - 0.30)
     gaps = torch.clamp(torch.abs(torch.sin(arch_angle * 13.0)), 0, 1)
-    teeth_rgb = colour((0.80, 0.76, 0.66))[None] * person.teeth * (0.62 + 0.38 * ramp(0.0, 0.35, gaps))[:, None]
-    shade_mouth = 0.25 + 0.75 * ramp(-0.005, 0.05, torch.minimum(lips.inner_up - y, 0.5 * (y - lips.inner_low) + 0.02))
-    teeth_rgb = teeth_rgb * (shade_mouth * ramp(0.30, 0.55, z))[:, None]
-    tongue_rgb = colour((0.50, 0.15, 0.15))[None] * (ramp(0.25, 0.60, z) * (1.0 - 0.3 * hill(x, 0.015)))[:, None]
-    strand = torch.sin(torch.atan2(x - q.part, torch.abs(z) + 0.3) * 46.0 + 2.5 * tone + y * 6.0) * torch.sin(x * 39.0 + z * 31.0 + 3.0 * tone)
-    hair_all = hair_rgb[None] * (1.0 + 0.42 * strand + 0.22 * fine)[:, None]
+    teeth_rgb = colour((0.92, 0.87, 0.76))[None] * person.teeth * (0.62 + 0.38 * ramp(0.0, 0.35, gaps))[:, None]
+    shade_mouth = 0.35 + 0.65 * ramp(-0.010, 0.030, torch.minimum(lips.inner_up - y, 0.5 * (y - lips.inner_low) + 0.02))
+    teeth_rgb = teeth_rgb * (shade_mouth * ramp(0.34, 0.54, z))[:, None]
+    tongue_rgb = colour((0.46, 0.10, 0.10))[None] * (ramp(0.30, 0.62, z) * (1.0 - 0.3 * hill(x, 0.015)))[:, None]
+    turn = torch.atan2(x - q.part, torch.abs(z) + 0.3)
+    strand = torch.sin(turn * 43.0 + 3.0 * tone + 2.0 * torch.sin(y * 7.0)) + 0.7 * torch.sin(turn * 77.0 - 5.0 * tone + y * 5.0) * torch.clamp(0.02 / foot - 0.5, 0, 1)
+    hair_all = hair_rgb[None] * (1.0 + 0.20 * strand + 0.25 * tone + 0.15 * fine)[:, None]
     bx, by, bz = wx - q.body_x, wy - q.body_y, wz - q.body_z
     cloth = colour(person.cloth)[None].expand(len(x), 3)
     accent = colour(person.cloth_accent)
@@ -192,17 +193,19 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     albedo = (choices * weight[:, :, None]).sum(1)
 
     # light
-    gloss = torch.tensor([0.25, 0.9, 0.7, 0.5, 0.22, 0.8, 0.04], device=device)[which]
+    gloss = torch.tensor([0.25, 0.9, 0.4, 0.2, 0.22, 0.25, 0.04], device=device)[which]
     power = torch.tensor([14.0, 120.0, 60.0, 40.0, 22.0, 60.0, 8.0], device=device)[which]
     skin_like = which == 0
     gloss = torch.where(skin_like, gloss * (0.4 + 0.8 * person.gloss) * (0.65 + 0.5 * bump(x, y - 0.15, z - 0.7, 0.2, 0.5, 0.3)), gloss)
     gloss = torch.where(skin_like, gloss + 0.45 * lip_mask * person.gloss, gloss)
-    gloss = torch.where(cavity & skin_like, gloss * 0.2, gloss)
+    gloss = torch.where(cavity & skin_like, gloss * 0.05, gloss)
     normal = torch.stack([nx, ny, nz], -1)
     view = -torch.stack(list(hits.view), -1)
     flat = torch.zeros_like(rgb)
-    occlusion = torch.where(which == 1, hits.occlusion * 0.4 + 0.6, hits.occlusion).clamp(0.12, 1.0)
-    shadow = torch.where(which == 1, 0.5 + 0.5 * hits.shadow, hits.shadow)
+    inner = (which == 1) | (which == 2) | (which == 3)  # what lies in a hollow has its own shading above
+    occlusion = torch.where(inner, hits.occlusion * 0.3 + 0.7, hits.occlusion).clamp(0.15, 1.0)
+    occlusion = torch.where(skin_like, 0.25 + 0.75 * occlusion, occlusion)
+    shadow = torch.where(inner, 0.7 + 0.3 * hits.shadow, 0.12 + 0.88 * hits.shadow)
     wrap = torch.where(skin_like, 0.30, 0.15)
     redden = colour((1.0, 0.55, 0.42))
     total = flat
@@ -224,7 +227,7 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     total = total + colour(light.ambient) * ((0.55 + 0.45 * up) * occlusion)[:, None]
     bounce = (1.0 - occlusion)[:, None] * redden * 0.10 * skin_like[:, None]
     edge = torch.clamp(1.0 - (normal * view).sum(-1), 0.0, 1.0) ** 3
-    sheen = 0.10 * edge * torch.where(which == 6, 0.5, 1.0) * occlusion
+    sheen = 0.10 * edge * torch.where(cavity | (which == 2) | (which == 3), 0.0, 1.0) * torch.where(which == 6, 0.5, 1.0) * occlusion
     out = albedo * (total * (0.35 + 0.65 * occlusion)[:, None] + bounce) + 0.22 * shine + (sheen[:, None] * colour(light.ambient)) * 0.6
     out = out + (iris_gloss * (which == 1))[:, None]
     ids = torch.tensor([SKIN, EYE, TEETH, TONGUE, HAIR, GLASSES, CLOTHES], device=device)[which]

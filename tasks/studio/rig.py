@@ -117,6 +117,7 @@ class Rig(NamedTuple):
     pout: Any
     tuck: Any
     squareness: Any
+    rounded: Any
     fold_l: Any
     fold_r: Any
     dimple_l: Any
@@ -307,7 +308,7 @@ def _mouth(v: dict[str, Any], person: Identity, au: dict[str, Any], art: dict[st
         dimple = au[f"AU14{own}"]
         v[f"mouth_w_{side}"] = width * common * (1 + 0.24 * smile * (1 - 0.5 * rounding) + 0.09 * dimple)
         v[f"corner_{side}"] = (
-            person.lip_corner + 0.085 * smile * (1 - 0.35 * rounding) + 0.022 * dimple - 0.070 * au["AU15"] - 0.022 * au["AU20"]
+            0.006 + person.lip_corner + 0.085 * smile * (1 - 0.35 * rounding) + 0.022 * dimple - 0.070 * au["AU15"] - 0.022 * au["AU20"]
             - 0.30 * drop - 0.012 * au["AU17"]
         )  # fmt: skip
         v[f"fold_{side}"] = np.clip(0.10 + 0.35 * person.wrinkles + 0.9 * smile + 0.65 * au["AU10"] + 0.7 * au["AU9"] + 0.25 * dimple, 0, 1.6)
@@ -328,6 +329,7 @@ def _mouth(v: dict[str, Any], person: Identity, au: dict[str, Any], art: dict[st
     v["pout"] = 0.075 * rounding - 0.012 * press - 0.012 * spread - 0.010 * smile - 0.008 * au["AU23"]
     v["tuck"] = tuck
     v["squareness"] = np.clip(0.25 + 0.5 * spread + 0.4 * au["AU20"] + 0.35 * smile - 0.5 * rounding, -0.2, 1)
+    v["rounded"] = np.clip(0.95 * rounding + 0.30 * np.minimum(drop / 0.16, 1) * (1 - spread), 0, 1)
     v["teeth_up"] = v["mouth_y"] * 1.0 + 0.002 - 0.012 * tuck
     v["teeth_low"] = v["mouth_y"] - 0.035 - drop
     v["tongue_y"] = v["mouth_y"] - 0.115 - 0.92 * drop + tongue * (0.085 + 0.80 * drop)

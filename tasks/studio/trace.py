@@ -133,17 +133,18 @@ class Tracer:
         active = torch.arange(len(index), device=row.device)
         at, far = t, self.camera.distance + 1.3
         moving = rays
-        for step in range(14):
+        for step in range(44):
             d = self._at(row, self.zero, at, moving)  # type: ignore[arg-type]
             reach = d / at
             closer = reach < best[active]
             best[active] = torch.where(closer, reach, best[active])
             best_t[active] = torch.where(closer, at, best_t[active])
-            at = at + d * RELAX
+            # the few rays left after a while graze something: hurry them past it
+            at = at + (d * RELAX if step < 12 else torch.clamp(d, min=0.4 * self.pixel * self.camera.distance))
             if step % 2:
                 keep = (d > 0.25 * self.pixel * at) & (at < far)
                 active, at = active[keep], at[keep]
-                if len(active) < 8:
+                if not len(active):
                     break
                 moving = tuple(axis[active] for axis in rays)
         coverage = torch.clamp(1.35 - best / self.pixel, 0.0, 1.0)
