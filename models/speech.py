@@ -96,9 +96,7 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
     layers = 1
 
     @register_to_config
-    def __init__(
-        self, n_mels: int = 80, width: int = 192, dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4), phonemes: int = 0
-    ) -> None:
+    def __init__(self, n_mels: int = 80, width: int = 192, dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)) -> None:
         super().__init__()
         self.n_mels = n_mels
         self.width = width
@@ -108,7 +106,6 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
         self.blocks = nn.ModuleList(_Block(width, dilation) for dilation in dilations)
         self.norm = nn.LayerNorm(width)
         self.lips = nn.Linear(width, len(ARTICULATORS))
-        self.phoneme = nn.Linear(width, phonemes) if phonemes else None
 
     def forward(self, mel: Tensor) -> Tensor:
         x = F.gelu(self.conv1(mel))

@@ -50,7 +50,7 @@ def mouth_region(crops: Tensor) -> Tensor:
     return crops[..., y0:y1, x0:x1] * 2 - 1
 
 
-class _TimeStack(nn.Module):
+class TimeStack(nn.Module):
     """Three unpadded convolutions over time that see exactly WINDOW steps: [B, C, T] → [B, D, T - 15]."""
 
     def __init__(self, channels: int, width: int, out: int) -> None:
@@ -91,11 +91,15 @@ class SyncExpert(ModelMixin, ConfigMixin):
         self.picture_norms = nn.ModuleList(nn.GroupNorm(8, c) for c in channels)
         self.frame = nn.Linear(channels[-1] * 4 * 6, width)
         self.cues = nn.Linear(width, cues)
-        self.video_time = _TimeStack(width, width, dim)
+        self.video_time = TimeStack(width, width, dim)
         self.patch = nn.Conv1d(n_mels, audio_width, MEL_PER_FRAME, stride=MEL_PER_FRAME)
         self.mix = nn.Conv1d(audio_width, audio_width, 1)
-        self.audio_time = _TimeStack(audio_width, audio_width, dim)
+        self.audio_time = TimeStack(audio_width, audio_width, dim)
         self.log_temperature = nn.Parameter(torch.tensor(float(np.log(0.07))))
+
+    def temperature(self) -> Tensor:
+        """Of the softmax over cosines in training."""
+        return self.log_temperature.exp().clamp(min=0.03)
 
     def frame_features(self, mouths: Tensor) -> Tensor:
         """Mouths float [N, 3, 56, 84] in -1..1 (`mouth_region`) → features [N, width] of single frames."""

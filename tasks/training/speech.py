@@ -7,8 +7,6 @@ alone; no picture is needed. What it learns on the way is what the denoiser's au
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.speech import ARTICULATORS, FEATURE_RATE, SpeechEncoder, log_mel
+from models.speech import ARTICULATORS, FEATURE_RATE, SpeechEncoder, WhisperEncoder, load_speech_encoder, log_mel
 from tasks.studio.controls import EMOTIONS
 from tasks.studio.sentences import sample_sentence
 from tasks.studio.speech import FEMININE, LANGUAGES, MASCULINE, SAMPLE_RATE, Speech, join, sample_voice, speak
 from tasks.studio.visemes import articulation
 from tasks.training.augment import record, stretch
+from tasks.training.expert_loop import Budget, train_expert
 
 HELD_OUT_VOICES = ("f4", "Andrea", "steph", "m4", "Lee", "john", "robert")
 """Voice variants that no training utterance uses."""
@@ -91,14 +90,6 @@ def draw(
     return record(audio, rng, other.audio[:samples].astype(np.float32) / 32768), curves.astype(np.float32)
 
 
-def _batches(utterances: list[Utterance], size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    rng = np.random.default_rng(seed)
-    while True:
-        pairs = [draw(utterances, rng) for _ in range(size)]
-        mel = np.stack([log_mel(audio) for audio, _ in pairs])
-        yield torch.from_numpy(mel), torch.from_numpy(np.stack([curves for _, curves in pairs]))
-
-
 def articulation_loss(predicted: Tensor, target: Tensor, scale: Tensor) -> Tensor:
     """Squared error of curves [B, T, 6] and of their speed, each articulator in units of its own spread `scale` [6]."""
     error = (predicted - target) / scale
@@ -108,50 +99,52 @@ def articulation_loss(predicted: Tensor, target: Tensor, scale: Tensor) -> Tenso
 
 def train_speech(
     out_dir: Path,
-    minutes: float = 7.0,
-    hours: float = 1.5,
-    batch_size: int = 16,
+    steps: int | None = 3000,
+    minutes: float | None = None,
+    hours: float = 3.0,
+    batch_size: int = 8,
     width: int = 192,
-    learning_rate: float = 1.5e-3,
+    learning_rate: float = 2e-3,
+    init: Path | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> dict[str, float]:
-    """Train an encoder for `minutes` (speaking the corpus comes on top, about a minute an hour) and save it.
+    """Train an encoder for `steps` or `minutes`, whichever ends first, and save it. Speaking the corpus comes on top.
 
     Args:
         out_dir: receives config.json and safetensors (float16).
+        hours: of speech to learn from (half a minute each to speak).
+        init: an encoder to go on from; then use a smaller `learning_rate`.
     Returns:
         steps, loss, and `evaluate_speech` on voices and sentences never heard in training.
     """
     torch.manual_seed(seed)
     utterances = make_utterances(hours * 3600, "train", seed)
-    encoder = SpeechEncoder(width=width).to(device).train()
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=learning_rate, weight_decay=0.02)
+    encoder = SpeechEncoder(width=width)
+    if init is not None:
+        encoder = SpeechEncoder.from_pretrained(str(init), local_files_only=True, low_cpu_mem_usage=False).float()
+    encoder.requires_grad_(True).to(device)
     curves = np.concatenate([u.curves for u in utterances]).astype(np.float32)
     scale = torch.from_numpy(curves.std(axis=0) + 0.02).to(device)
-    start, steps, smooth = time.monotonic(), 0, 0.0
-    for mel, target in _batches(utterances, batch_size, seed + 1):
-        spent = (time.monotonic() - start) / (60 * minutes)
-        if spent >= 1:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1.0, (steps + 1) / 50) * (0.5 * (1 + np.cos(np.pi * spent)) + 0.01)
-        loss = articulation_loss(encoder.articulation(encoder(mel.to(device))), target.to(device), scale)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-        optimizer.step()
-        steps += 1
-        smooth = 0.97 * smooth + 0.03 * loss.item() if steps > 1 else loss.item()
+    rng = np.random.default_rng(seed + 1)
+
+    def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
+        pairs = [draw(utterances, rng) for _ in range(batch_size)]
+        mel = torch.from_numpy(np.stack([log_mel(audio) for audio, _ in pairs])).to(device)
+        target = torch.from_numpy(np.stack([curves for _, curves in pairs])).to(device)
+        return articulation_loss(encoder.articulation(encoder(mel)), target, scale), {}
+
+    metrics = train_expert(encoder, loss_of_batch, Budget(steps, minutes), learning_rate)
     out_dir.mkdir(parents=True, exist_ok=True)
     encoder.half().save_pretrained(out_dir)
-    held_out = make_utterances(240, "test", seed)
-    return {"steps": steps, "loss": smooth, **evaluate_speech(encoder.float().cpu().eval(), held_out)}
+    return metrics | evaluate_speech(load_speech_encoder(out_dir), make_utterances(300, "test", seed))
 
 
 @torch.no_grad()
-def evaluate_speech(encoder: SpeechEncoder, utterances: list[Utterance]) -> dict[str, float]:
+def evaluate_speech(encoder: SpeechEncoder | WhisperEncoder, utterances: list[Utterance]) -> dict[str, float]:
     """Correlation of each predicted articulator with the truth over clean `utterances`, and of the jaw when noisy."""
+    if isinstance(encoder, WhisperEncoder):
+        raise TypeError("a whisper checkpoint has no articulation head")
     rng = np.random.default_rng(0)
     pairs = []
     for utterance in utterances:

@@ -8,7 +8,6 @@ targets, beside the cross-entropy over the learned anchors.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 from models.text import ANCHOR_FILE, ANCHORS, EMOTIONS, EmotionReading, load_text
 from tasks.captions import HEADS, MANNERS, SUBJECTS, VOICES, sentence
 from tasks.training import phrases
+from tasks.training.expert_loop import Budget, train_expert
 
 LENGTH = 32
 START, END, PAD, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|pad|>", "<|unk|>"
@@ -193,9 +193,15 @@ def _targets(batch: list[Example]) -> tuple[Tensor, Tensor]:
 
 
 def train_text(
-    out_dir: Path, minutes: float = 2.5, batch_size: int = 128, width: int = 128, held_out: float = 0.0, seed: int = 0
+    out_dir: Path,
+    steps: int | None = 700,
+    minutes: float | None = None,
+    batch_size: int = 128,
+    width: int = 128,
+    held_out: float = 0.0,
+    seed: int = 0,
 ) -> dict[str, float]:
-    """Train tokenizer and encoder for about `minutes` on one core and save them as a transformers folder.
+    """Train tokenizer and encoder for `steps` or `minutes`, whichever ends first; save them as a transformers folder.
 
     Args:
         out_dir: receives tokenizer, config.json, model.safetensors (float16) and anchors.safetensors.
@@ -212,38 +218,30 @@ def train_text(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         projection_dim=width,
     )  # fmt: skip
-    model = CLIPTextModel(config).train()
-    anchors = torch.nn.Parameter(torch.randn(len(ANCHORS), width))
+    model = CLIPTextModel(config)
+    anchors = torch.nn.Linear(width, len(ANCHORS), bias=False)
     temperature = 0.1
-    optimizer = torch.optim.AdamW([*model.parameters(), anchors], lr=2e-3, weight_decay=0.02)
-    start, steps, loss_value = time.monotonic(), 0, 0.0
-    tokenizer.backend_tokenizer.model.dropout = 0.1
-    for batch in weaver.batches(batch_size):
-        spent = (time.monotonic() - start) / (60 * minutes)
-        if spent >= 1:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, steps / 50 + 0.02) * (0.5 * (1 + np.cos(np.pi * spent)) + 0.01)
+    batches = weaver.batches(batch_size)
+
+    def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
+        batch = next(batches)
         ids = tokenizer([e.text for e in batch], padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
         pooled = F.normalize(model(input_ids=ids["input_ids"]).pooler_output, dim=-1)
         among, over = _targets(batch)
         own = torch.eye(len(batch), dtype=torch.bool)
         pairs = F.cross_entropy((pooled @ pooled.T / temperature).masked_fill(own, -1e4), among)
-        reads = F.cross_entropy(pooled @ F.normalize(anchors, dim=-1).T / temperature, over)
-        loss = pairs + reads
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        steps += 1
-        loss_value = 0.98 * loss_value + 0.02 * loss.item() if steps > 1 else loss.item()
+        reads = F.cross_entropy(pooled @ F.normalize(anchors.weight, dim=-1).T / temperature, over)
+        return pairs + reads, {"pairs": pairs.item(), "reads": reads.item()}
+
+    tokenizer.backend_tokenizer.model.dropout = 0.1
+    metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), also=anchors)
     tokenizer.backend_tokenizer.model.dropout = None
     out_dir.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(out_dir)
     model.half().save_pretrained(out_dir)
-    unit = F.normalize(anchors.detach(), dim=-1).half().contiguous()
+    unit = F.normalize(anchors.weight.detach(), dim=-1).half().contiguous()
     save_file({"anchors": unit, "temperature": torch.tensor(temperature)}, out_dir / ANCHOR_FILE)
-    return {"steps": steps, "loss": loss_value, **evaluate_text(out_dir, weaver.unseen)}
+    return metrics | evaluate_text(out_dir, weaver.unseen)
 
 
 def evaluate_text(folder: Path, unseen: list[Example], examples: int = 400) -> dict[str, float]:
