@@ -1,0 +1,158 @@
+"""Rows in Parquet shards: written in order with the same bytes for the same rows, read column by column."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from storage.atomic import written_aside
+from storage.errors import InputFailed
+from storage.schema import to_table
+
+_BATCH = 64
+
+
+class ShardWriter:
+    """Writes rows to ``part-00000.parquet``, ``part-00001.parquet``, …; each shard appears whole.
+
+    Use it as a context manager: rows that are not written out yet are written on leaving, unless by an error.
+
+    Args:
+        directory: where the shards go; shards that are there already are kept and the numbers go on after them.
+        schema: one of `storage.schema`.
+        target_mb: size at which a shard is closed, before compression.
+        prefix: first part of the shards' names; give each writing process its own.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], schema: pa.Schema, target_mb: float = 64, prefix: str = "part"
+    ) -> None:
+        self.directory = Path(directory)
+        self.schema = schema
+        self.paths: list[Path] = []
+        self.rows = 0
+        self._target = target_mb * 1e6
+        self._prefix = prefix
+        self._held: list[pa.Table] = []
+        self._bytes = 0
+        self._number = len(list(self.directory.glob(f"{prefix}-*.parquet")))
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.flush()
+
+    def write(self, rows: Mapping[str, Any] | Iterable[Mapping[str, Any]] | pa.Table) -> None:
+        """Add one row, several, or a table of the writer's schema.
+
+        Raises:
+            KeyError: a name that the schema does not have.
+            TypeError: a value that does not fit its column.
+        """
+        if isinstance(rows, pa.Table):
+            table = rows.select(self.schema.names)
+            if not table.schema.equals(self.schema, check_metadata=True):
+                table = table.cast(self.schema)
+        else:
+            table = to_table(self.schema, [rows] if isinstance(rows, Mapping) else rows)
+        self._held.append(table)
+        self._bytes += table.nbytes
+        self.rows += table.num_rows
+        if self._bytes >= self._target:
+            self.flush()
+
+    def flush(self) -> Path | None:
+        """Close the shard that is being filled; None if there is nothing in it."""
+        table = pa.concat_tables(self._held) if self._held else None
+        if table is None or table.num_rows == 0:
+            return None
+        path = self.directory / f"{self._prefix}-{self._number:05d}.parquet"
+        write_table(path, table)
+        self.paths.append(path)
+        self._number += 1
+        self._held, self._bytes = [], 0
+        return path
+
+
+def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
+    """Write one Parquet file, whole or not at all; the same rows give the same bytes.
+
+    Row groups are small, so that a reader of heavy columns holds a few clips at a time.
+    """
+    with written_aside(path) as partial:
+        pq.write_table(
+            table.combine_chunks(), partial, row_group_size=_BATCH, compression="zstd", use_dictionary=False,
+            write_statistics=True, store_schema=True, data_page_version="2.0",
+        )  # fmt: skip
+
+
+def shard_paths(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The shards of a directory, sorted; or the files given, as they are.
+
+    Raises:
+        InputFailed: there are none.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        place = Path(source)
+        paths = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
+    else:
+        paths = [Path(path) for path in source]
+    missing = [path for path in paths if not path.is_file()]
+    if missing or not paths:
+        raise InputFailed(str(missing[0] if missing else source), "no Parquet shards there", "check the path")
+    return paths
+
+
+def iter_tables(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    columns: Sequence[str] | None = None,
+    filter: pads.Expression | None = None,
+) -> Iterator[pa.Table]:
+    """Tables of up to 64 rows, in shard order, so that memory does not grow with the dataset.
+
+    Args:
+        source: a directory of shards, a shard, or several.
+        columns: those wanted; None for all.
+        filter: a `pyarrow.compute` expression, e.g. ``field("split") == "train"``.
+    """
+    for path in shard_paths(source):
+        try:
+            fragments = pads.dataset(path, format="parquet")
+            scanned = fragments.to_batches(
+                columns=list(columns) if columns is not None else None, filter=filter, batch_size=_BATCH,
+                batch_readahead=1, fragment_readahead=1, use_threads=False,
+            )  # fmt: skip
+            for batch in scanned:
+                if batch.num_rows:
+                    yield pa.Table.from_batches([batch])
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputFailed(
+                str(path), f"the shard cannot be read: {error}", "check the dataset out again", stage="shards",
+                error_type=type(error).__name__,
+            ) from error  # fmt: skip
+
+
+def read_rows(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    columns: Sequence[str] | None = None,
+    filter: pads.Expression | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Rows as dicts, in shard order; arguments as `iter_tables`."""
+    for table in iter_tables(source, columns, filter):
+        yield from table.to_pylist()
+
+
+def row_count(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:
+    """Number of rows, from the shards' footers."""
+    return sum(pq.read_metadata(path).num_rows for path in shard_paths(source))
