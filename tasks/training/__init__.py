@@ -1,1 +1,1 @@
-"""Training: data in, weights and their metrics out. The diffusion stages run through Ray Train, the experts in plain loops."""
+"""Training: data in, weights and metrics out; diffusion stages through Ray Train, experts in plain loops."""

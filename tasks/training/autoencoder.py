@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 class AutoencoderRun:
     """Settings of the stage.
 
-    batch: whole crops' worth of picture in a step; patch: side of the parts, pixels; whole_from: share of the budget after
-    which whole crops are shown; lips, region: extra weight of the lips and of the repainted region; edges, kl: weights of
-    the losses; noise: deviation of the noise added to the latents, in their own deviations (the decoder must forgive what
-    the denoiser leaves).
+    batch: whole crops' worth of picture in a step; patch: side of the parts, pixels; whole_from: share of the budget
+    after which whole crops are shown; lips, region: extra weight of the lips and of the repainted region; edges, kl:
+    weights of the losses; noise: deviation of the noise added to the latents, in their own deviations (the decoder must
+    forgive what the denoiser leaves).
     """
 
     batch: int = 8
@@ -72,7 +72,9 @@ def collect(source: Rows, split: str | None, every: int, limit: int | None = Non
     return Pictures(np.concatenate([clip.frames for clip in clips]), np.concatenate([clip.labels for clip in clips]))
 
 
-def sample_batch(pictures: Pictures, run: AutoencoderRun, whole: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def sample_batch(
+    pictures: Pictures, run: AutoencoderRun, whole: bool, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """Images [B,3,P,P] in [-1,1] and weights [B,1,P,P]; parts lie round the mouth more often than not."""
     size = pictures.frames.shape[1]
     patch = size if whole else min(run.patch, size)
@@ -99,7 +101,9 @@ def sample_batch(pictures: Pictures, run: AutoencoderRun, whole: bool, rng: np.r
     return (batch * gain + shift).clamp(-1, 1), torch.from_numpy(np.stack(weights).astype(np.float32))[:, None]
 
 
-def step_loss(vae: torch.nn.Module, images: Tensor, weight: Tensor, run: AutoencoderRun, dtype: torch.dtype) -> dict[str, Tensor]:
+def step_loss(
+    vae: torch.nn.Module, images: Tensor, weight: Tensor, run: AutoencoderRun, dtype: torch.dtype
+) -> dict[str, Tensor]:
     """The losses of one batch; "loss" is what is minimised."""
     with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
         posterior = vae.encode(images).latent_dist
@@ -114,7 +118,7 @@ def step_loss(vae: torch.nn.Module, images: Tensor, weight: Tensor, run: Autoenc
 
 @torch.no_grad()
 def measure(vae: torch.nn.Module, pictures: Pictures, device: torch.device, limit: int = 96) -> dict[str, float]:
-    """PSNR (dB) of whole crops: everywhere, in the repainted region and in the lips; deviation and mean of the latents."""
+    """PSNR (dB) of whole crops: everywhere, in the repainted region, in the lips; deviation and mean of the latents."""
     pick = np.linspace(0, len(pictures.frames) - 1, min(limit, len(pictures.frames))).astype(int)
     size, values, latents = pictures.frames.shape[1], [], []
     region = torch.from_numpy(dub_mask(size))[None, None].to(device)
@@ -127,7 +131,13 @@ def measure(vae: torch.nn.Module, pictures: Pictures, device: torch.device, limi
         latents.append(mean.float().cpu())
     whole, inside, lip = torch.cat(values).mean(0).tolist()
     z = torch.cat(latents)
-    return {"psnr": whole, "psnr_region": inside, "psnr_lips": lip, "latent_std": float(z.std()), "latent_mean": float(z.mean())}
+    return {
+        "psnr": whole,
+        "psnr_region": inside,
+        "psnr_lips": lip,
+        "latent_std": float(z.std()),
+        "latent_mean": float(z.mean()),
+    }
 
 
 def train_autoencoder(
@@ -143,10 +153,12 @@ def train_autoencoder(
     report: Callable[[dict[str, Any]], None] | None = None,
     report_every: int = 100,
 ) -> dict[str, Any]:
-    """Train the autoencoder and save it (safetensors) as `out`, its scaling factor set so that latents have deviation 1.
+    """Train the autoencoder and save it (safetensors) as `out`, its scaling factor set so that latents have deviation
+    1.
 
     Args:
-        source: see `tasks.training.data.rows_of`; trained on split "train", measured on "val" (or "train" where none is).
+        source: see `tasks.training.data.rows_of`; trained on split "train", measured on "val" (or "train" where none
+            is).
         steps, minutes: the budget, whichever ends first.
         init: a saved autoencoder to go on from.
         report: called with losses (and PSNR) every `report_every` steps.

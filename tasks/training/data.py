@@ -1,4 +1,6 @@
-"""CLIPS rows as training data, streamed: from a dataset's Parquet shards, from a rendered studio corpus, or from memory."""
+"""CLIPS rows as training data, streamed: from a dataset's Parquet shards, from a rendered studio corpus, or from
+memory.
+"""
 
 from __future__ import annotations
 
@@ -57,23 +59,23 @@ def rows_of(source: Rows, split: str | None = None) -> Iterator[Mapping[str, Any
     """The usable ("ok") CLIPS rows of a source, one at a time.
 
     Args:
-        source: a folder of shards, a folder written by `tasks.studio.corpus.render_corpus` (it holds manifest.jsonl), or
-            the rows themselves.
+        source: a folder of shards, a folder written by `tasks.studio.corpus.render_corpus` (it holds manifest.jsonl),
+            or the rows themselves.
         split: "train", "val" or "test"; None takes all.
     """
-    for row in _all_rows(source):
+    for row in _all_rows(source, split):
         if row["status"] == "ok" and (split is None or row["split"] == split) and row["crops"]:
             yield row
 
 
-def _all_rows(source: Rows) -> Iterable[Mapping[str, Any]]:
+def _all_rows(source: Rows, split: str | None) -> Iterable[Mapping[str, Any]]:
     if not isinstance(source, (str, Path)):
         return source
     folder = Path(source)
     if (folder / "manifest.jsonl").is_file():
-        from tasks.studio.corpus import studio_rows  # the studio's speech is an optional extra
+        from tasks.studio.clip_files import studio_rows  # the studio is needed for its own corpora only
 
-        return studio_rows(folder)
+        return studio_rows(folder, split)
     from storage.shards import read_rows
 
     return read_rows(folder, columns=list(COLUMNS))
@@ -116,7 +118,9 @@ def decode_clip(row: Mapping[str, Any], every: int = 1) -> TrainingClip:
 def _picture(data: bytes, flags: int, row: Mapping[str, Any]) -> NDArray[np.uint8]:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if picture is None:
-        raise DubwrightError(f"clip {row['clip_id']} holds a picture that cannot be decoded", "preprocess its source again")
+        raise DubwrightError(
+            f"clip {row['clip_id']} holds a picture that cannot be decoded", "preprocess its source again"
+        )
     return np.asarray(picture, np.uint8)
 
 

@@ -28,10 +28,10 @@ from tasks.training.latents import LatentBatch, sample_batch
 class ImageRun:
     """Settings of the stage.
 
-    steps: length of the schedule; final_rate: share of the peak rate at its end; gamma: min-SNR; lip_weight: extra weight of
-    the lips; outside: weight of what is pasted over anyway; drop: chance of leaving out each condition; noise_bias: timesteps
-    are T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out; terminal: share of samples at
-    the very last timestep, which every sampling begins with.
+    steps: length of the schedule; final_rate: share of the peak rate at its end; gamma: min-SNR; lip_weight: extra
+    weight of the lips; outside: weight of what is pasted over anyway; drop: chance of leaving out each condition;
+    noise_bias: timesteps are T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out;
+    terminal: share of samples at the very last timestep, which every sampling begins with.
     """
 
     steps: int = 2000

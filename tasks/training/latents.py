@@ -66,7 +66,11 @@ class LatentCache:
         if not path.is_file():
             tensors = self._encode(clip, mirrored)
             with written_aside(path) as partial:
-                save_file(tensors, str(partial), metadata={"clip_id": clip.clip_id, "mirrored": str(mirrored)})
+                save_file(
+                    {name: value.contiguous() for name, value in tensors.items()},
+                    str(partial),
+                    metadata={"clip_id": clip.clip_id, "mirrored": str(mirrored)},
+                )
         return path
 
     @torch.no_grad()
@@ -89,7 +93,7 @@ class LatentCache:
             "latents": latents,
             "masked": torch.cat(masked),
             "lips": (lips * 255).round().to(torch.uint8),
-            "speech": encode_speech(self.speech, clip.audio).half().cpu().contiguous(),
+            "speech": encode_speech(self.speech, clip.audio).half().cpu(),
             "pts": torch.from_numpy(clip.pts.copy()),
             "identity": torch.from_numpy(np.array(identity, np.float32)),
         }
@@ -126,7 +130,8 @@ class LatentBatch:
 def sample_batch(
     files: Sequence[Path], size: int, rng: np.random.Generator, context: int = 2, reference_gap_s: float = 0.5
 ) -> LatentBatch:
-    """Draw frames of random clips, each with another frame of its clip as reference, `reference_gap_s` away if there is one.
+    """Draw frames of random clips, each with another frame of its clip as reference, `reference_gap_s` away if there is
+    one.
 
     Only the frames that are drawn are read from disk.
     """

@@ -94,7 +94,8 @@ def test_visual_channels_in_latentsyncs_order() -> None:
     channels = visual_channels(mask, masked, reference)
     assert channels.shape == (2, 9, 4, 4)
     assert channels[0, 0, :, 0].tolist() == [0, 0, 1, 1]
-    assert (channels[:, 1:5] == 2).all() and (channels[:, 5:] == 3).all()
+    assert (channels[:, 1:5] == 2).all()
+    assert (channels[:, 5:] == 3).all()
 
 
 def test_a_window_of_the_wrong_length_is_refused() -> None:

@@ -48,7 +48,8 @@ def noise(pipeline: DubPipeline) -> torch.Tensor:
 def test_outside_the_mask_nothing_changes(pipeline: DubPipeline, window: dict) -> None:
     out = pipeline(**window, initial_noise=noise(pipeline))
     outside = window["mask"] == 0
-    assert out.shape == window["frames"].shape and out.dtype == np.uint8
+    assert out.shape == window["frames"].shape
+    assert out.dtype == np.uint8
     assert np.array_equal(out[:, outside], window["frames"][:, outside])
     assert not np.array_equal(out[:, ~outside], window["frames"][:, ~outside])
 
@@ -85,7 +86,8 @@ def test_progress_counts_to_the_end(pipeline: DubPipeline, window: dict) -> None
 
 def test_saved_and_loaded_it_renders_the_same(pipeline: DubPipeline, window: dict, tmp_path: Path) -> None:
     pipeline.save_pretrained(str(tmp_path))
-    assert not list(tmp_path.rglob("*.bin")) and not list(tmp_path.rglob("*.pt"))
+    assert not list(tmp_path.rglob("*.bin"))
+    assert not list(tmp_path.rglob("*.pt"))
     loaded = load_pipeline(tmp_path)
     loaded.compute_dtype = torch.float32
     expected = pipeline(**window, initial_noise=noise(pipeline))
@@ -115,7 +117,7 @@ def test_shapes_that_do_not_fit_are_refused(pipeline: DubPipeline, window: dict,
 
 
 def test_loading_a_folder_without_a_pipeline_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="model_index.json"):
+    with pytest.raises(FileNotFoundError, match=r"model_index\.json"):
         load_pipeline(tmp_path)
 
 

@@ -1,0 +1,374 @@
+"""Training of the diffusion stages by Ray Train: from a process of its own to many workers, with exact resume.
+
+The same `train_loop` runs in this process (0 workers) and in Ray's workers. A checkpoint holds everything: weights,
+their average, optimiser, random state and step (from which the place in the data follows). The same `out` resumes; an
+`out` that is finished is left as it is, so a new run takes a new folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.autoencoder import AutoencoderKL
+from models.pipeline import DubPipeline, build_pipeline, load_pipeline
+from models.speech import load_speech_encoder
+from storage.atomic import written_aside
+from storage.errors import NotFound, UsageError
+from tasks.config import Config
+from tasks.training.data import Rows, read_clips
+from tasks.training.image import ImageRun, ImageTraining
+from tasks.training.latents import LatentCache, cache_clips
+
+log = logging.getLogger(__name__)
+
+STAGES = ("image",)
+Progress = Callable[[int, int, dict[str, float]], None]
+Report = Callable[[dict[str, float], Path | None], None]
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """What a worker needs to know; plain values only, so that it travels."""
+
+    start: str
+    files: tuple[str, ...]
+    run: dict[str, Any]
+    out: str
+    device: str = "cpu"
+    threads: int = 0
+    checkpoint_every: int = 200
+    log_every: int = 10
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def fit(
+    stage: str,
+    config: Config,
+    dataset: Rows,
+    init: str | Path | None,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    steps: int | None = None,
+    vae: str | Path | None = None,
+    cache: str | Path | None = None,
+    mirror: bool = False,
+    every: int = 2,
+    limit: int | None = None,
+    overrides: dict[str, Any] | None = None,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train a stage of the diffusion model.
+
+    Args:
+        stage: "image" (the denoiser on single frames).
+        dataset: clips, see `tasks.training.data.rows_of`; trained on split "train".
+        init: folder of the pipeline to start from; None starts the denoiser afresh.
+        out: folder of this run: checkpoints, curves and at last `model/`, the trained pipeline.
+        workers: Ray Train workers; 0 trains in this process; None takes `config.train.workers`.
+        steps: None takes `config.train.steps`.
+        vae: folder of the autoencoder, needed where `init` is None.
+        cache: where latents are kept; None keeps them under `config.root`/cache/latents.
+        mirror: train on mirror images too.
+        every: use every n-th frame.
+        limit: use at most so many clips.
+        overrides: settings of `ImageRun` that replace the configuration's.
+        on_progress: called as on_progress(step, steps, metrics) now and then.
+    Returns:
+        the last step's metrics, "losses" [(step, loss)...], "path" (the trained pipeline), "clips", "seconds".
+    Raises:
+        UsageError: an unknown stage; neither `init` nor `vae`.
+        NotFound: no usable training clips.
+    """
+    if stage not in STAGES:
+        raise UsageError(f"stage {stage!r} is not trained by Ray Train", f"choose one of: {', '.join(STAGES)}")
+    started = time.monotonic()
+    folder = Path(out).resolve()
+    pipeline = _starting_pipeline(config, init, vae)
+    run = _settings(config, steps, overrides)
+    device = _device(config)
+    files = _latents(config, dataset, pipeline, cache, mirror, every, limit, device)
+    start = folder / "start"
+    if not (start / "model_index.json").is_file():
+        pipeline.save_pretrained(str(start))
+    count = config.train.workers if workers is None else workers
+    job = FitJob(
+        start=str(start),
+        files=tuple(str(file) for file in files),
+        run=asdict(run),
+        out=str(folder),
+        device=device,
+        threads=_threads(count),
+        checkpoint_every=config.train.checkpoint_every,
+        log_every=max(1, min(10, run.steps // 20)),
+    )
+    with _following(folder, run.steps, on_progress):
+        final = _fit_here(job) if count == 0 else _fit_with_ray(job, count, config)
+    model = folder / "model"
+    if not (model / "model_index.json").is_file():
+        shutil.copytree(final / "pipeline", model, dirs_exist_ok=True)
+    curve = read_curve(folder)
+    return curve[-1] | {
+        "losses": [(int(entry["step"]), float(entry["loss"])) for entry in curve],
+        "path": str(model),
+        "clips": len(files),
+        "workers": count,
+        "seconds": time.monotonic() - started,
+    }
+
+
+def _starting_pipeline(config: Config, init: str | Path | None, vae: str | Path | None) -> DubPipeline:
+    if init is not None:
+        return load_pipeline(init)
+    if vae is None:
+        raise UsageError("a denoiser that starts afresh needs an autoencoder", "give --init MODEL, or train one first")
+    autoencoder = AutoencoderKL.from_pretrained(str(vae), low_cpu_mem_usage=False).eval()
+    torch.manual_seed(config.train.seed)
+    return build_pipeline(config.model.name, vae=autoencoder, crop_size=config.model.size)
+
+
+def _settings(config: Config, steps: int | None, overrides: dict[str, Any] | None) -> ImageRun:
+    train = config.train
+    values = {
+        "steps": steps or train.steps,
+        "batch_size": train.batch_size,
+        "rate": train.learning_rate,
+        "warmup": train.warmup_steps,
+        "weight_decay": train.weight_decay,
+        "max_grad_norm": train.max_grad_norm,
+        "ema_decay": train.ema_decay,
+        "gamma": train.min_snr_gamma,
+        "lip_weight": train.lip_weight,
+        "drop": train.drop_condition,
+        "precision": train.precision,
+        "seed": train.seed,
+    }
+    return ImageRun(**(values | (overrides or {})))
+
+
+def _device(config: Config) -> str:
+    if config.train.device != "auto":
+        return config.train.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _threads(workers: int) -> int:
+    # A worker is told to use the cores that its fellows leave; Ray itself asks for one CPU each and sets OMP to one.
+    return max(1, (os.cpu_count() or 1) // max(1, workers))
+
+
+def _latents(
+    config: Config,
+    dataset: Rows,
+    pipeline: DubPipeline,
+    cache: str | Path | None,
+    mirror: bool,
+    every: int,
+    limit: int | None,
+    device: str,
+) -> list[Path]:
+    speech = pipeline.speech_encoder or load_speech_encoder(config.audio.speech)
+    place = Path(cache) if cache is not None else Path(config.root) / "cache" / "latents"
+    files = cache_clips(
+        read_clips(dataset, "train", every, limit), LatentCache(place.resolve(), pipeline.vae, speech, device), mirror
+    )
+    if not files:
+        raise NotFound(
+            "the dataset holds no usable training clips", "preprocess more footage, or loosen the thresholds"
+        )
+    return files
+
+
+def train_loop(job: FitJob, rank: int, world: int, resume: Path | None, report: Report) -> None:
+    """Train to the end of the schedule; the same code in this process and in a Ray worker.
+
+    Args:
+        resume: folder of a checkpoint to go on from.
+        report: called by every worker with the metrics and, on rank 0, the folder of a new checkpoint (else None).
+    """
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    run = ImageRun(**job.run)
+    pipeline = load_pipeline(job.start)
+    training = ImageTraining(pipeline, [Path(file) for file in job.files], run, job.device, rank)
+    if resume is not None:
+        state = torch.load(resume / "state.pt", map_location=job.device, weights_only=True)
+        training.load_state_dict(state)
+    if world > 1:
+        from ray.train.torch import prepare_model
+
+        # a batch may drop a condition in every sample, and then its branch gets no gradient
+        training.network = prepare_model(training.denoiser, parallel_strategy_kwargs={"find_unused_parameters": True})
+    with _curve(job, training.step) if rank == 0 else contextlib.nullcontext(lambda metrics: None) as note:
+        while training.step < run.steps:
+            metrics = training.train_step()
+            done = training.step == run.steps
+            if training.step % job.log_every == 0 or done:
+                note(metrics)
+            if training.step % job.checkpoint_every == 0 or done:
+                with _checkpoint(training, rank, done) as saved:
+                    report(metrics, saved)
+
+
+@contextlib.contextmanager
+def _checkpoint(training: ImageTraining, rank: int, done: bool) -> Iterator[Path | None]:
+    """A folder with the state (and, at the end, the pipeline) on rank 0; None elsewhere."""
+    if rank != 0:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="dubwright-checkpoint-") as aside:
+        torch.save(training.state_dict(), Path(aside) / "state.pt")
+        if done:
+            training.save_pipeline(Path(aside) / "pipeline")
+        yield Path(aside)
+
+
+@contextlib.contextmanager
+def _curve(job: FitJob, step: int) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Writes metrics to dvclive's folder and to curve.jsonl, which is first cut back to the step resumed from."""
+    from dvclive import Live  # takes two seconds to import
+
+    path = Path(job.out) / "curve.jsonl"
+    kept = [entry for entry in read_curve(Path(job.out)) if entry["step"] <= step]
+    with written_aside(path) as partial:
+        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+    folder = str(Path(job.out) / "dvclive")
+    with (
+        Live(folder, save_dvc_exp=False, dvcyaml=None, report=None, resume=bool(kept)) as live,
+        path.open("a") as lines,
+    ):
+
+        def note(metrics: dict[str, float]) -> None:
+            lines.write(json.dumps(metrics) + "\n")
+            lines.flush()
+            for name, value in metrics.items():
+                if name != "step":
+                    live.log_metric(name, value)
+            live.step = int(metrics["step"])
+            live.make_summary()
+
+        yield note
+
+
+def read_curve(out: Path) -> list[dict[str, float]]:
+    """The metrics noted so far, in order of steps; a torn last line is left out."""
+    path, entries = Path(out) / "curve.jsonl", []
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                entries.append(json.loads(line))
+    return entries
+
+
+@contextlib.contextmanager
+def _following(out: Path, steps: int, on_progress: Progress | None) -> Iterator[None]:
+    """Tell `on_progress` what the workers note; they are other processes, so their file is read."""
+    if on_progress is None:
+        yield
+        return
+    over = threading.Event()
+
+    def follow() -> None:
+        seen = -1
+        while not over.wait(0.5):
+            for entry in read_curve(out)[-1:]:
+                if entry["step"] != seen:
+                    seen = int(entry["step"])
+                    on_progress(seen, steps, entry)
+
+    thread = threading.Thread(target=follow, name="training-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    for entry in read_curve(out)[-1:]:
+        on_progress(int(entry["step"]), steps, entry)
+
+
+def _fit_here(job: FitJob) -> Path:
+    """Train in this process; returns the folder of the last checkpoint."""
+    folder = Path(job.out) / "checkpoints"
+
+    def report(metrics: dict[str, float], saved: Path | None) -> None:
+        target = folder / f"step-{int(metrics['step']):08d}"
+        if saved is not None:
+            partial = target.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(saved, partial)
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
+            for old in _checkpoints(folder)[:-2]:
+                shutil.rmtree(old)
+
+    found = _checkpoints(folder)
+    train_loop(job, 0, 1, found[-1] if found else None, report)
+    return _checkpoints(folder)[-1]
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.suffix != ".partial")
+
+
+def _ray_worker(settings: dict[str, Any]) -> None:
+    from ray import train
+
+    job, context, start = FitJob(**settings), train.get_context(), train.get_checkpoint()
+
+    def report(metrics: dict[str, float], saved: Path | None) -> None:
+        train.report(metrics, checkpoint=None if saved is None else train.Checkpoint.from_directory(saved))
+
+    with contextlib.ExitStack() as stack:
+        resume = None if start is None else Path(stack.enter_context(start.as_directory()))
+        train_loop(job, context.get_world_rank(), context.get_world_size(), resume, report)
+
+
+def _fit_with_ray(job: FitJob, workers: int, config: Config) -> Path:
+    """Train in Ray's workers; returns a local folder of the last checkpoint."""
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")  # the default costs a short run ten seconds
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    if not ray.is_initialized():
+        from tasks.cluster import start
+
+        start(config)
+    gpu = job.device.startswith("cuda")
+    available = ray.cluster_resources().get("CPU", 1)
+    # One logical CPU stays free: with every one taken, Ray's own tasks could not run and the fit would hang.
+    share = 1.0 if available >= workers + 1 else max(0.1, round(0.9 * available / (workers + 1), 2))
+    trainer = TorchTrainer(
+        _ray_worker,
+        train_loop_config=asdict(job),
+        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(share, gpu)),
+        run_config=RunConfig(
+            name="ray",  # unique by its storage path; the same path resumes by itself
+            storage_path=job.out,
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            failure_config=FailureConfig(max_failures=1),
+        ),
+    )
+    result = trainer.fit()
+    if result.checkpoint is None:
+        raise NotFound(f"Ray Train kept no checkpoint under {job.out}", "look at the logs of its workers")
+    return Path(result.checkpoint.to_directory(str(Path(job.out) / "final")))
+
+
+def _resources(share: float, gpu: bool) -> dict[str, float]:
+    return {"CPU": share, "GPU": 1} if gpu else {"CPU": share}

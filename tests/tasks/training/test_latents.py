@@ -1,0 +1,91 @@
+"""The latent cache: found by content, read frame by frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models.autoencoder import encode, to_images
+from models.pipeline import DubPipeline, load_pipeline
+from models.speech import load_speech_encoder
+from tasks.masks import dub_mask
+from tasks.training.data import decode_clip
+from tasks.training.latents import LatentCache, cache_clips, sample_batch, weights_id
+
+
+@pytest.fixture
+def pipeline(tiny_models: dict[str, Path]) -> DubPipeline:
+    return load_pipeline(tiny_models["pipeline"])
+
+
+@pytest.fixture
+def cache(tiny_models: dict[str, Path], pipeline: DubPipeline, tmp_path: Path) -> LatentCache:
+    return LatentCache(tmp_path, pipeline.vae, load_speech_encoder(tiny_models["speech"]), batch=8)
+
+
+def test_what_is_kept_is_what_the_autoencoder_says(cache: LatentCache, rows: list[dict[str, Any]]) -> None:
+    clip = decode_clip(rows[0])
+    kept = load_file(cache.add(clip))
+    with torch.no_grad():
+        images = to_images(clip.frames[:1])
+        expected = encode(cache.vae, images)
+        hidden = encode(cache.vae, images * (1 - torch.from_numpy(dub_mask(64))))
+    assert kept["latents"].shape == (20, 4, 8, 8)
+    tolerance = 0.2 * float(expected.std())
+    assert torch.allclose(kept["latents"][0].float(), expected[0], atol=tolerance)
+    assert torch.allclose(kept["masked"][0].float(), hidden[0], atol=tolerance)
+    assert kept["speech"].shape == (40, 16)
+    assert kept["lips"].max() > 0
+
+
+def test_a_file_is_made_once_and_named_by_content(
+    cache: LatentCache, rows: list[dict[str, Any]], pipeline: DubPipeline, tmp_path: Path
+) -> None:
+    clip = decode_clip(rows[0])
+    first = cache.add(clip)
+    stamp = first.stat().st_mtime_ns
+    assert cache.add(clip) == first
+    assert first.stat().st_mtime_ns == stamp
+    assert cache.path(clip, mirrored=True) != first
+    assert cache.path(decode_clip(rows[1])) != first
+    assert cache.path(decode_clip(rows[0], every=2)) != first
+    before = weights_id(pipeline.vae)
+    with torch.no_grad():
+        pipeline.vae.decoder.conv_out.bias += 0.01
+    assert weights_id(pipeline.vae) != before
+    assert LatentCache(tmp_path, pipeline.vae, cache.speech).path(clip) != first
+
+
+def test_a_mirrored_clip_is_the_clip_of_the_mirrored_picture(cache: LatentCache, rows: list[dict[str, Any]]) -> None:
+    clip = decode_clip(rows[0])
+    mirrored = load_file(cache.add(clip, mirrored=True))
+    with torch.no_grad():
+        expected = encode(cache.vae, to_images(clip.frames[:1, :, ::-1]))
+    assert torch.allclose(mirrored["latents"][0].float(), expected[0], atol=0.2 * float(expected.std()))
+    assert torch.equal(mirrored["lips"], load_file(cache.add(clip))["lips"].flip(-1))
+
+
+def test_a_batch_pairs_frames_with_distant_frames_of_the_same_clip(
+    cache: LatentCache, rows: list[dict[str, Any]]
+) -> None:
+    files = cache_clips((decode_clip(row) for row in rows[:2]), cache, mirror=False)
+    kept = [load_file(file) for file in files]
+    batch = sample_batch(files, 12, np.random.default_rng(0), reference_gap_s=0.4)
+    assert batch.latents.shape == batch.masked.shape == batch.reference.shape == (12, 4, 8, 8)
+    assert batch.audio_tokens.shape == (12, 10, 16)
+    assert batch.has_identity.tolist() == [1.0] * 12
+    for sample in range(12):
+        found = [(c, int(i)) for c, k in enumerate(kept) for i in _same(k["latents"], batch.latents[sample])]
+        other = [(c, int(i)) for c, k in enumerate(kept) for i in _same(k["latents"], batch.reference[sample])]
+        gaps = [abs(i - j) / 25 for c, i in found for d, j in other if c == d]
+        assert gaps
+        assert max(gaps) >= 0.4 - 1e-6
+
+
+def _same(kept: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+    return (kept.float() - latents).abs().amax((1, 2, 3)).lt(1e-6).nonzero().flatten()
