@@ -53,30 +53,30 @@ _S = FIRST_LIBRARY_SEED
 
 EPISODES: tuple[Episode, ...] = (
     Episode(
-        "welcome", {"host": Member(_S + 1, ("happy", 2), ("happy", 2))},
+        "welcome", {"host": Member(_S + 11, ("happy", 2), ("happy", 2))},
         (Turn("host", 0.3, 5.7),), (Shot(0.0, 6.0, ("host",)),), "en", "de",
         seed=_S + 1, dub_emotion="happy, with a warm smile",
     ),
     Episode(
         "dialogue",
-        {"anna": Member(_S + 2, ("surprised", 1), ("surprised", 1)), "ben": Member(_S + 3, ("angry", 2), ("angry", 2))},
+        {"anna": Member(_S + 10, ("surprised", 1), ("surprised", 1)), "ben": Member(_S + 18, ("angry", 2), ("angry", 2))},
         (Turn("anna", 1.2, 4.0), Turn("ben", 4.2, 7.0)),
         (Shot(0.0, 1.0, (), "DIALOGUE\nthe second episode"), Shot(1.0, 4.1, ("anna", "ben")), Shot(4.1, 8.0, ("ben",))),
         "en", "fr", seed=_S + 2,
     ),
     Episode(
-        "news", {"reader": Member(_S + 4, ("sad", 1), ("sad", 2))},
+        "news", {"reader": Member(_S + 24, ("sad", 1), ("sad", 2))},
         (Turn("reader", 0.2, 2.7), Turn("reader", 3.7, 6.0)),
         (Shot(0.0, 6.006, ("reader",)),), "en", "es", fps=Fraction(30000, 1001), seed=_S + 4, dub_emotion="auto",
     ),
     Episode(
-        "return", {"guide": Member(_S + 5, ("neutral", 0), ("neutral", 0))}, (Turn("guide", 0.2, 5.8),),
+        "return", {"guide": Member(_S + 2, ("neutral", 0), ("neutral", 0))}, (Turn("guide", 0.2, 5.8),),
         (Shot(0.0, 2.4, ("guide",)), Shot(2.4, 3.4, (), "MEANWHILE"), Shot(3.4, 6.0, ("guide",))),
         "de", "en", size=(320, 240), seed=_S + 5,
     ),
 )  # fmt: skip
-PORTRAIT_SEED = _S + 10
-FOOTAGE_PEOPLE = tuple(range(_S + 20, _S + 26))
+PORTRAIT_SEED = _S + 33
+FOOTAGE_PEOPLE = tuple(_S + place for place in (21, 30, 7, 37, 25, 16))
 FOOTAGE_MOODS = (("neutral", 0), ("happy", 2), ("angry", 2), ("sad", 2), ("surprised", 2), ("fearful", 2))
 FOOTAGE_SPLITS = ("train", "train", "train", "train", "val", "test")
 

@@ -106,7 +106,8 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 def test_a_window_keeps_sound_and_phonemes_together(spoken: Speech) -> None:
     window = spoken.window(-0.5, 3.0)
     assert len(window.audio) == round(3.5 * SAMPLE_RATE)
-    assert window.phonemes[0].symbol == "" and window.phonemes[0].end_s == pytest.approx(0.5)
+    assert window.phonemes[0].symbol == ""
+    assert window.phonemes[0].end_s == pytest.approx(0.5)
     first, shifted = (next(p for p in speech.phonemes if p.symbol) for speech in (spoken, window))
     assert shifted.start_s == pytest.approx(first.start_s + 0.5)
     np.testing.assert_array_equal(window.audio[8000 : 8000 + 1000], spoken.audio[:1000])
@@ -124,7 +125,9 @@ def test_sentences_belong_to_one_split_and_are_many() -> None:
     rng = np.random.default_rng(0)
     for language in LANGUAGES:
         found = {split: {sample_sentence(rng, language, split) for _ in range(120)} for split in SPLITS}
-        assert not found["train"] & found["test"] and not found["train"] & found["val"] and not found["val"] & found["test"]
+        assert not found["train"] & found["test"]
+        assert not found["train"] & found["val"]
+        assert not found["val"] & found["test"]
         assert len(found["train"]) > 80
         assert all(split_of(text) == split for split, texts in found.items() for text in texts)
 

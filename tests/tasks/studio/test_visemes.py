@@ -42,7 +42,8 @@ def test_a_bilabial_is_closed_in_some_frame_of_any_rate(letter: str, fps: float,
 def test_vowels_round_a_bilabial_open() -> None:
     speech = toned(("", 0.2), ("ˈɑː", 0.2), ("m", 0.08), ("ɑ", 0.2), ("", 0.2))
     opened = articulation(speech, [0.3, 0.58])
-    assert (opened[:, JAW] > 0.5).all() and (opened[:, PRESS] < 0.05).all()
+    assert (opened[:, JAW] > 0.5).all()
+    assert (opened[:, PRESS] < 0.05).all()
 
 
 def test_silence_closes_the_mouth() -> None:
@@ -62,14 +63,18 @@ def test_sounds_have_their_shapes() -> None:
         return articulation(toned(("", 0.2), (symbol, 0.2), ("", 0.2)), [0.3])[0]
 
     assert shape("ɑ")[JAW] > shape("ɛ")[JAW] > shape("i")[JAW] > shape("s")[JAW]
-    assert shape("i")[WIDE] > 0.7 and shape("u")[ROUND] > 0.7 and shape("u")[WIDE] < 0.1
-    assert shape("f")[TUCK] == 1.0 and shape("θ")[TONGUE] == 1.0
+    assert shape("i")[WIDE] > 0.7
+    assert shape("u")[ROUND] > 0.7
+    assert shape("u")[WIDE] < 0.1
+    assert shape("f")[TUCK] == 1.0
+    assert shape("θ")[TONGUE] == 1.0
 
 
 def test_diphthongs_move_and_affricates_have_two_parts() -> None:
     speech = toned(("", 0.2), ("ˈaʊ", 0.3), ("", 0.2))
     start, end = articulation(speech, [0.27, 0.46])
-    assert start[JAW] > end[JAW] and end[ROUND] > start[ROUND]
+    assert start[JAW] > end[JAW]
+    assert end[ROUND] > start[ROUND]
     assert len(segments([Phoneme("tʃ", 0.0, 0.1)])) == 2
 
 
@@ -78,13 +83,15 @@ def test_a_louder_voice_opens_wider_but_stays_in_range() -> None:
     quiet = Speech(speech.audio * 0.05, speech.phonemes, [], "", Voice())
     assert articulation(quiet, [0.35])[0, JAW] < 0.9 * articulation(speech, [0.35])[0, JAW]
     curve = articulation(speech, np.arange(0, 0.7, 0.01))
-    assert curve.min() >= 0 and curve.max() <= 1
+    assert curve.min() >= 0
+    assert curve.max() <= 1
 
 
 def test_loudness_is_zero_in_silence_and_near_one_for_a_full_voice() -> None:
     speech = toned(("", 0.5), ("ɑ", 0.5))
     silent, full = loudness(speech.audio, [0.2, 0.75])
-    assert silent == 0 and full == pytest.approx(0.93, abs=0.1)
+    assert silent == 0
+    assert full == pytest.approx(0.93, abs=0.1)
 
 
 def test_curves_depend_on_time_not_on_the_frame_grid() -> None:
@@ -106,4 +113,5 @@ def test_lips_follow_real_speech() -> None:
 
 def test_nothing_said_is_a_mouth_at_rest() -> None:
     still = articulation(Speech(np.zeros(1600, np.float32), [], [], "", Voice()), [0.0, 0.05])
-    assert still.shape == (2, 6) and not still.any()
+    assert still.shape == (2, 6)
+    assert not still.any()
