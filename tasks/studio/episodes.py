@@ -227,22 +227,23 @@ def _empty_truth(episode: Episode) -> EpisodeTruth:
 
 
 def _fitting(rng: np.random.Generator, voice: Voice, mood: tuple[str, int], seconds: float) -> Speech:
-    """Sentences that end within `seconds`: of some attempts the longest that fits."""
-    best: Speech | None = None
-    for _ in range(60):
-        count = int(rng.integers(1, 4))
-        parts = [
-            speak(sample_sentence(rng, voice.language, "test"), voice, emotion=mood[0], intensity=mood[1])
-            for _ in range(count)
-        ]
-        speech = join(parts)
-        ends = [phoneme.end_s for phoneme in speech.phonemes if phoneme.symbol]
-        speech = speech.window(0.0, min(ends[-1] + 0.15, speech.duration_s))
-        if speech.duration_s <= seconds and (best is None or speech.duration_s > best.duration_s):
-            best = speech
-    if best is None:
-        raise ValueError(f"no sentence of {voice.language} is as short as {seconds:.1f} s: give the turn more time")
-    return best
+    """Sentences that end within `seconds`, nearly filling them; a voice in a hurry speaks up to 40 % faster."""
+    for hurry in (1.0, 1.0, 1.2, 1.4):
+        quick = replace(voice, rate=int(voice.rate * hurry))
+        parts: list[Speech] = []
+        left = seconds
+        for _ in range(10):
+            speech = speak(sample_sentence(rng, voice.language, "test"), quick, emotion=mood[0], intensity=mood[1])
+            ends = [phoneme.end_s for phoneme in speech.phonemes if phoneme.symbol]
+            speech = speech.window(0.0, min(ends[-1] + 0.15, speech.duration_s))
+            if speech.duration_s <= left:
+                parts.append(speech)
+                left -= speech.duration_s
+            if left < 1.0:
+                break
+        if parts:
+            return join(parts)
+    raise ValueError(f"no sentence of {voice.language} is as short as {seconds:.1f} s: give the turn more time")
 
 
 def _on_timeline(parts: list[tuple[Turn, Speech]], seconds: float, voice: Voice, mood: tuple[str, int]) -> Speech:

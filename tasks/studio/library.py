@@ -59,9 +59,15 @@ EPISODES: tuple[Episode, ...] = (
     ),
     Episode(
         "dialogue",
-        {"anna": Member(_S + 10, ("surprised", 1), ("surprised", 1)), "ben": Member(_S + 18, ("angry", 2), ("angry", 2))},
+        {
+            "anna": Member(_S + 10, ("surprised", 1), ("surprised", 1)),
+            "ben": Member(_S + 18, ("angry", 2), ("angry", 2)),
+        },
         (Turn("anna", 1.2, 4.0), Turn("ben", 4.2, 7.0)),
-        (Shot(0.0, 1.0, (), "DIALOGUE\nthe second episode"), Shot(1.0, 4.1, ("anna", "ben")), Shot(4.1, 8.0, ("ben",))),
+        (
+            Shot(0.0, 1.0, (), "DIALOGUE\nthe second episode"), Shot(1.0, 4.1, ("anna", "ben")),
+            Shot(4.1, 8.0, ("ben",)),
+        ),
         "en", "fr", seed=_S + 2,
     ),
     Episode(

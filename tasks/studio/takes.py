@@ -64,7 +64,7 @@ def passage(
     lead = float(rng.uniform(0.08, 0.45))
     parts: list[Speech] = []
     spoken = 0.0
-    while spoken < seconds - lead - 0.6:
+    while not parts or spoken < seconds - lead - 0.6:
         text = sample_sentence(rng, voice.language, split)
         parts.append(speak(text, voice, emotion=emotion, intensity=intensity))
         spoken += parts[-1].duration_s
