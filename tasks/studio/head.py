@@ -202,13 +202,13 @@ def _hair(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     turn = torch.atan2(x - q.part, torch.clamp(y, 0.05, 9.0))
     drift = 2.0 * torch.sin(y * 5.0 + 3.0 * x) + 2.5 * z
     strands = torch.sin(turn * 23.0 + drift) + 0.6 * torch.sin(turn * 41.0 - 1.7 * drift + 1.0)
-    arc = arc + 0.007 * strands + 0.010 * torch.sin(turn * 6.0 + 9.0 * q.part)
+    arc = arc + 0.005 * strands + 0.010 * torch.sin(turn * 6.0 + 9.0 * q.part)
     gap = torch.maximum((arc - 1.0) * 0.45, (q.opening_side - 0.25 * torch.clamp(y, min=0.0) + 0.50 * torch.clamp(y + 0.35, max=0.0) - z) * 0.8)
     hair = intersection(hair, -gap, 0.045)
     bun = ellipsoid(x, y - 0.93, z + 0.42, 1.0, 1.0, 1.0) - 0.0
     bun = torch.sqrt(square(x) + square(y - 0.90) + square(z + 0.45)) - q.bun
     hair = union(hair, bun, 0.06)
-    return hair - q.curl * curls - 0.005 * strands * ramp(0.03, 0.0, q.curl)
+    return hair - q.curl * curls - 0.003 * strands * ramp(0.03, 0.0, q.curl)
 
 
 def _glasses(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:

@@ -83,7 +83,7 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
 
     # skin
     base = colour(person.skin)
-    tone = _noise(x * 3.0, y * 3.0, z * 3.0, person.seed % 97)
+    tone = _noise(x * 2.2, y * 2.2, z * 2.2, person.seed % 97)
     fine = _noise(x * 17.0, y * 17.0, z * 17.0, person.seed % 89)
     rgb = base[None] * (1.0 + 0.05 * tone + 0.035 * fine)[:, None]
     red = 0.55 * bump(ax - 0.33, y + 0.22, z - 0.5, 0.17, 0.14, 0.4) + 0.75 * bump(x, y - q.nose_y, z - 0.85, 0.13, 0.10, 0.15)
@@ -174,7 +174,7 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     tongue_rgb = colour((0.46, 0.10, 0.10))[None] * (ramp(0.30, 0.62, z) * (1.0 - 0.3 * hill(x, 0.015)))[:, None]
     turn = torch.atan2(x - q.part, torch.abs(z) + 0.3)
     strand = torch.sin(turn * 43.0 + 3.0 * tone + 2.0 * torch.sin(y * 7.0)) + 0.7 * torch.sin(turn * 77.0 - 5.0 * tone + y * 5.0) * torch.clamp(0.02 / foot - 0.5, 0, 1)
-    hair_all = hair_rgb[None] * (1.0 + 0.20 * strand + 0.25 * tone + 0.15 * fine)[:, None]
+    hair_all = hair_rgb[None] * (1.0 + 0.13 * strand + 0.22 * tone)[:, None]
     bx, by, bz = wx - q.body_x, wy - q.body_y, wz - q.body_z
     cloth = colour(person.cloth)[None].expand(len(x), 3)
     accent = colour(person.cloth_accent)
