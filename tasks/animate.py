@@ -35,7 +35,7 @@ _PEAK = 255.0**2
 _MEASURED_S = 8.0
 
 
-def animate_portrait(
+def animate_image(
     image: str | os.PathLike[str],
     audio: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -74,7 +74,7 @@ def animate_portrait(
     renderer = window_renderer(original, face.embedding, config.render.seed, voice, config, models, emotion)
     frames = _frames(still, matrix, original, renderer, count, config, progress)
     media.write_video(
-        out, frames, fps, os.fspath(audio), metadata=stamp({**facts, "synthetic": True}), crf=config.render.crf,
+        out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
         threads=config.runtime.threads,
     )  # fmt: skip
     box = crops.crop_box(matrix, size, still.shape[1], still.shape[0])
@@ -157,7 +157,7 @@ def _measure(
     voice: VoiceTrack,
     models: Dubber,
 ) -> dict[str, Any]:
-    """Sync, identity and PSNR outside the face's box, of the output's first seconds as decoded, against the portrait."""
+    """Sync, identity and PSNR outside the face's box, of the output's first seconds as decoded."""
     matrix, (x0, y0, x1, y1) = crops.crop_matrix(face.kps), box
     pictures, times, cosines, squares, count = [], [], [], 0.0, 0
     outside = np.ones(still.shape[:2], dtype=bool)

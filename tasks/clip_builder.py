@@ -116,19 +116,19 @@ class ClipBuilder:
 
     def _caption(self) -> dict[str, Any]:
         """What the manifest says of the emotion, in words and as a vector."""
-        emotion, intensity = self._base["emotion"], self._base["intensity"]
-        if emotion is None:
+        emotion, intensity, text = self._base["emotion"], self._base["intensity"], self._experts.text
+        if emotion is None and self._source.caption is None:
             return {}
-        found: dict[str, Any] = {"caption": emotion, "caption_source": "label"}
+        found: dict[str, Any] = {"caption": self._source.caption or emotion, "caption_source": "label"}
         if emotion in EMOTIONS:
             found["intensity"] = 0 if emotion == "neutral" else max(1, 2 if intensity is None else intensity)
-            found["caption"] = sentence(emotion, found["intensity"])
-        elif self._experts.text is not None:  # free words: which of the eight do they mean?
-            reading = self._experts.text.emotion_of(emotion)
+            if self._source.caption is None:
+                found["caption"] = sentence(emotion, found["intensity"])
+        elif text is not None:  # free words: which of the eight do they mean?
+            reading = text.emotion_of(emotion or found["caption"])
             found |= {"emotion": reading.emotion, "intensity": reading.intensity}
-        if self._experts.text is not None:
-            text = found["caption"]
-            found["caption_embedding"] = self._experts.text.encode([text])[1][0].numpy()
+        if text is not None:
+            found["caption_embedding"] = text.encode([found["caption"]])[1][0].numpy()
         return found
 
     def _gate_picture(self, measures: dict[str, Any]) -> None:
@@ -228,4 +228,7 @@ def _png(labels: NDArray[np.uint8]) -> bytes:
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("a crop's JPEG does not decode")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)

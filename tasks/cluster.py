@@ -98,12 +98,14 @@ def map_rows(
     context = DataContext.get_current()
     context.max_errored_blocks = -1
     pool = ActorPoolStrategy(size=actors(config, len(rows)), max_tasks_in_flight_per_actor=1)
-    retries = {"max_restarts": config.runtime.max_restarts, "max_task_retries": config.runtime.max_task_retries}
+    runtime = config.runtime
+    retries: dict[str, Any] = {"max_restarts": runtime.max_restarts, "max_task_retries": runtime.max_task_retries}
     with warnings.catch_warnings():
         # These two have no named parameter yet; without them a row that kills its worker is tried for ever.
         warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
         results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             worker, fn_constructor_args=arguments, compute=pool, num_cpus=1, num_gpus=gpus, **retries
         )
-    for table in results.iter_batches(batch_size=None, batch_format="pyarrow"):
+    tables: Iterator[Any] = iter(results.iter_batches(batch_size=None, batch_format="pyarrow"))
+    for table in tables:
         yield from table.to_pylist()

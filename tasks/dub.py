@@ -72,7 +72,7 @@ def dub_video(
     voice = VoiceTrack(audio, models.speech, models.pipeline.config.audio_context)
     renderer = FaceRenderer(video, segments, voice, config, models, emotion)
     with media.VideoRewriter(
-        video, out, audio=os.fspath(audio), metadata=stamp({**facts, "synthetic": True}), crf=config.render.crf,
+        video, out, audio=os.fspath(audio), metadata=stamp(facts, info.metadata), crf=config.render.crf,
         threads=config.runtime.threads,
     ) as rewriter:  # fmt: skip
         for done, changed in renderer.run(rewriter.frames()):

@@ -57,8 +57,13 @@ def load_dubber(
             speech = load_speech_encoder(config.audio.speech)
         except FileNotFoundError as error:
             raise ConfigError(str(error), "name another speech encoder in audio.speech") from error
-    weights = [[file.name, file_sha256(file)] for file in sorted(place.rglob("*.safetensors"))]
-    return Dubber(pipeline, speech, load_experts(config), model_id or content_id(weights), dataset_id)
+    return Dubber(pipeline, speech, load_experts(config), model_id or model_version(place), dataset_id)
+
+
+def model_version(folder: str | os.PathLike[str]) -> str:
+    """What stands for the model_id of a pipeline that is in no registry: a hash of its weights."""
+    weights = [[file.name, file_sha256(file)] for file in sorted(Path(folder).rglob("*.safetensors"))]
+    return content_id("pipeline", weights)
 
 
 def render_key(

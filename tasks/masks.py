@@ -46,7 +46,7 @@ def _dub_mask(size: int) -> Mask:
     qx = np.abs(x - (x0 + x1) / 2) - (x1 - x0) / 2 + DUB_RADIUS
     qy = np.abs(y - (y0 + y1) / 2) - (y1 - y0) / 2 + DUB_RADIUS
     distance = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0)) + np.minimum(np.maximum(qx, qy), 0) - DUB_RADIUS
-    return np.clip(0.5 - distance * size, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 - distance * size, 0, 1), dtype=np.float32)
 
 
 def feather(mask: NDArray, width: float) -> Mask:
@@ -66,7 +66,7 @@ def _fill(size: int, *polygons: NDArray) -> Mask:
         hull = cv2.convexHull(np.asarray(points, dtype=np.float32)).reshape(-1, 2)
         fixed = np.round(hull * (1 << _SHIFT)).astype(np.int32)
         cv2.fillConvexPoly(canvas, fixed, 255, lineType=cv2.LINE_AA, shift=_SHIFT)
-    return canvas.astype(np.float32) / 255
+    return canvas.astype(np.float32) / np.float32(255)
 
 
 def face_mask(landmarks: NDArray, size: int) -> Mask:

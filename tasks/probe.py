@@ -15,6 +15,7 @@ from storage.errors import InputRejected, UsageError, outcome
 from storage.ids import code_revision, content_id, file_sha256
 from storage.schema import SOURCES, row
 from tasks.config import Config
+from tasks.manifest import SUFFIXES, located, read_table
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp")
@@ -31,6 +32,7 @@ class Source:
     emotion: str | None = None
     intensity: int | None = None
     text: str | None = None
+    caption: str | None = None
     split: str | None = None
     licence: str | None = None
     consent: str | None = None
@@ -41,23 +43,71 @@ class Source:
 
 
 def find_sources(places: Iterable[str | os.PathLike[str]]) -> list[Source]:
-    """Files from paths: a file stands for itself, a folder for all media files below it, in a stable order.
+    """Files from paths: a file stands for itself, a folder for all media files below it, a manifest for its rows.
 
-    Other files of a folder (texts, tables, hidden files, unfinished outputs) are no inputs. A file named twice is taken
-    once.
+    A manifest (CSV, JSON lines, Parquet) has a column `video`, and may have those of `Source`; one that lies in a
+    folder given (`manifest.csv`, …) labels that folder's files, and what it names as `audio` is a companion and no
+    input of its own. Tables of dub jobs (with a column `output`) say nothing of footage and are left alone. Other
+    files of a folder (texts, hidden files, unfinished outputs) are no inputs. A file named twice is taken once.
 
     Raises:
-        UsageError: a path does not exist.
+        UsageError: a path does not exist, or a manifest cannot be read.
     """
     found: dict[Path, Source] = {}
     for place in places:
         path = Path(place).expanduser()
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder", "check the path")
-        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _is_media(file, path))
-        for file in files:
-            found.setdefault(file.absolute(), Source(str(file.absolute())))
+        if path.is_dir():
+            named, companions = _labels(path)
+            files = sorted(file.absolute() for file in path.rglob("*") if _is_media(file, path))
+            listed = [named.get(file, Source(str(file))) for file in files if file not in companions]
+            listed += [source for file, source in named.items() if file not in files]
+        elif path.suffix.lower() in SUFFIXES:
+            listed = list(_rows(path)[0].values())
+        else:
+            listed = [Source(str(path.absolute()))]
+        for source in listed:
+            found.setdefault(Path(source.uri), source)
     return list(found.values())
+
+
+def _labels(folder: Path) -> tuple[dict[Path, Source], set[Path]]:
+    """What the manifests below a folder say: sources by file, and the files that are companions of one."""
+    named: dict[Path, Source] = {}
+    companions: set[Path] = set()
+    for suffix in SUFFIXES:
+        for manifest in sorted(folder.rglob(f"manifest{suffix}")):
+            sources, beside = _rows(manifest)
+            named |= sources
+            companions |= beside
+    return named, companions - named.keys()
+
+
+def _rows(manifest: Path) -> tuple[dict[Path, Source], set[Path]]:
+    sources: dict[Path, Source] = {}
+    companions: set[Path] = set()
+    table = read_table(manifest)
+    if table and "video" not in table[0]:
+        raise UsageError(f"{manifest}: has no column `video`", "name the column with the files `video`")
+    if table and "output" in table[0]:
+        return sources, companions
+    for entry in table:
+        video, audio = (located(entry.get(name), manifest.parent) for name in ("video", "audio"))
+        if video is None:
+            continue
+        said = {name: entry.get(name) for name in _SAID}
+        intensity = entry.get("intensity")
+        sources[Path(video)] = Source(
+            video, **{name: None if value is None else str(value) for name, value in said.items()},
+            intensity=None if intensity is None else int(float(intensity)),
+        )  # fmt: skip
+        if audio is not None:
+            companions.add(Path(audio))
+    return sources, companions
+
+
+_SAID = ("speaker", "emotion", "text", "caption", "split", "licence", "consent")
 
 
 def _is_media(file: Path, below: Path) -> bool:

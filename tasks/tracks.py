@@ -132,15 +132,11 @@ class Tracker:
         self._looked.append(faces is not None)
         if faces is None:
             return
-        still, lost = [], []
-        for track in self._live:
-            gap = pts_s - self._pts[track.indices[-1]]
-            (lost if gap > self._config.max_gap_s else still).append(track)
-        self._ended.extend(lost)
-        self._live = still
+        gaps = [pts_s - self._pts[track.indices[-1]] for track in self._live]
+        self._ended += [track for track, gap in zip(self._live, gaps, strict=True) if gap > self._config.max_gap_s]
+        self._live = [track for track, gap in zip(self._live, gaps, strict=True) if gap <= self._config.max_gap_s]
         usable = [face for face in faces if _spread(face.kps)]
-        for face, match in zip(usable, self._match(index, usable), strict=True):
-            track = match
+        for face, track in zip(usable, self._match(index, usable), strict=True):
             if track is None:
                 track = _Live(len(self._live) + len(self._ended))
                 self._live.append(track)

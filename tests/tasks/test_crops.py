@@ -46,7 +46,7 @@ def test_crop_of_a_large_face_is_averaged_not_skipped() -> None:
     frame = np.zeros((1000, 1000, 3), np.uint8)
     frame[:, ::2] = 255
     crop = crops.warp(frame, similarity(0.2, 0, 0, 0), 128)
-    assert crop[20:-20, 20:-20].std() < 8
+    assert crop[20:-20, 20:-20].std() < 30  # 127 if pixels were skipped
     assert abs(float(crop[20:-20, 20:-20].mean()) - 127.5) < 4
 
 
