@@ -24,7 +24,7 @@ from tasks.studio.takes import voice_of
 
 FloatArray = npt.NDArray[np.float32]
 CLOSE_UP, WIDE = (0.80, 0.80), (0.60, 0.60)
-APART = 0.62  # how far each of two people sits from the middle of a wide shot, in image heights
+APART = 0.50  # how far each of two people sits from the middle of a wide shot, in image heights
 
 
 @dataclass(frozen=True)
