@@ -59,7 +59,9 @@ def publish(result: Mapping[str, Any], command: str) -> None:
         for entry in result["items"][:TABLE_ROWS]
     ]
     if items:
-        create_table_artifact(items, key=_key(f"{command}-items"), description=f"{command}: every input and its outcome")
+        create_table_artifact(
+            items, key=_key(f"{command}-items"), description=f"{command}: every input and its outcome"
+        )
     counts = ", ".join(f"{count} {status}" for status, count in result["counts"].items())
     create_markdown_artifact(
         f"**{command}** `{result['run_id']}`: {counts}, {duration(result['seconds'])}", key=_key(f"{command}-summary")

@@ -16,10 +16,16 @@ from flows.server import prefect_api
 from storage.errors import UsageError
 
 Text = Annotated[str | None, typer.Option()]
-Note = Annotated[Path | None, typer.Option("--note", help="Also write the ids of what came out to this file (for dvc.yaml).")]
-Emotion = Annotated[str | None, typer.Option("--emotion", help="Free text, or auto (from the speech); empty keeps the face's own.")]
+Note = Annotated[
+    Path | None, typer.Option("--note", help="Also write the ids of what came out to this file (for dvc.yaml).")
+]
+Emotion = Annotated[
+    str | None, typer.Option("--emotion", help="Free text, or auto (from the speech); empty keeps the face's own.")
+]
 Model = Annotated[str | None, typer.Option("--model", help="A model version; default: the champion.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Where to write; default: a name under ROOT/renders.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Where to write; default: a name under ROOT/renders.")
+]
 Outcome = tuple[dict[str, Any], str, int]
 
 ITEMS_SHOWN = 40
@@ -60,12 +66,20 @@ def preprocess(
 def train(
     options: Options,
     dataset: Annotated[str | None, typer.Option("--dataset", help="NAME or NAME@VERSION.")] = None,
-    init: Annotated[str | None, typer.Option("--init", help="A model version to start from; default: the champion.")] = None,
-    stage: Annotated[str, typer.Option("--stage", help="image, autoencoder, speech, sync, text, detector, landmarks, recogniser.")] = "image",
-    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Ray Train workers; 0 trains in this process.")] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", help="A model version to start from; default: the champion.")
+    ] = None,
+    stage: Annotated[
+        str, typer.Option("--stage", help="image, autoencoder, speech, sync, text, detector, landmarks, recogniser.")
+    ] = "image",
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Ray Train workers; 0 trains in this process.")
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget of an expert's stage.")] = None,
-    corpus: Annotated[Path | None, typer.Option("--corpus", help="A rendered studio corpus, for the stages of experts.")] = None,
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="A rendered studio corpus, for the stages of experts.")
+    ] = None,
     note: Note = None,
 ) -> Outcome:
     """Train on a dataset version, from the champion; promoted only if it beats the champion."""
@@ -81,7 +95,9 @@ def train(
 
 def evaluate(
     options: Options,
-    model: Annotated[str, typer.Argument(help="A model version: its id, NAME@VERSION, NAME (the champion), or latest.")],
+    model: Annotated[
+        str, typer.Argument(help="A model version: its id, NAME@VERSION, NAME (the champion), or latest.")
+    ],
     dataset: Annotated[str, typer.Option("--dataset", help="NAME or NAME@VERSION.")],
     note: Note = None,
 ) -> Outcome:
@@ -98,7 +114,9 @@ def dub(
     emotion: Emotion = None,
     speakers: Annotated[Path | None, typer.Option("--speakers", help="RTTM file: who speaks when.")] = None,
     output: Output = None,
-    manifest: Annotated[Path | None, typer.Option("--manifest", help="CSV, JSONL or Parquet: video, audio, emotion, speakers, output.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", help="CSV, JSONL or Parquet: video, audio, emotion, speakers, output.")
+    ] = None,
     model: Model = None,
     note: Note = None,
 ) -> Outcome:

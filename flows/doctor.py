@@ -44,7 +44,11 @@ def examine(options: Options) -> tuple[dict[str, Any], str, int]:
 def _prefect(root: Root) -> dict[str, str]:
     url = os.environ.get("PREFECT_API_URL")
     if url and not is_healthy(url):
-        raise ConfigError(f"PREFECT_API_URL is {url}, and nothing answers there", "start that server or unset the variable")
+        raise ConfigError(
+            f"PREFECT_API_URL is {url}, and nothing answers there", "start that server or unset the variable"
+        )
     url = url or served_url(root)
-    detail = f"answers at {url}" if url else "none running: each run brings its own (`dubwright up` starts a lasting one)"
+    detail = (
+        f"answers at {url}" if url else "none running: each run brings its own (`dubwright up` starts a lasting one)"
+    )
     return {"what": "prefect server", "status": "ok", "detail": detail, "remedy": ""}

@@ -12,7 +12,6 @@ from flows.options import Options
 from flows.run import Result, Run, item
 from storage.catalog import Catalog
 from storage.layout import Root
-from storage.schema import RENDERS
 from tasks.champion import Model, champion_or_named
 from tasks.config import Config
 from tasks.library_run import Job, dub_many, read_manifest
@@ -66,7 +65,7 @@ def render_library(jobs: list[Job], model: Model, config: Config, run_id: str) -
 @task(name="catalog renders", cache_policy=NO_CACHE)
 def catalogue_renders(rows: list[dict[str, Any]], config: Config) -> None:
     """Rows into the catalog; one that stands there already is replaced, not doubled."""
-    Catalog(Root(config.root).catalog).upsert(RENDERS, rows)
+    Catalog(config.root).upsert("renders", rows)
 
 
 def show_renders(run: Run, rows: list[dict[str, Any]], model: Model) -> None:

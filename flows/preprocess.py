@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from prefect.cache_policies import NO_CACHE
 from flows.artifacts import publish, tracked
 from flows.options import Options
 from flows.run import Result, Run, item
+from storage import versions
 from storage.catalog import Catalog
-from storage.schema import CLIPS, SOURCES
+from storage.errors import NotFound
+from storage.layout import Root
+from storage.shards import read_rows
 from tasks.config import Config
 from tasks.preprocess import Built, preprocess_many
 from tasks.probe import Source, find_sources
@@ -33,7 +37,9 @@ def preprocess(options: Options, sources: list[str], dataset: str, message: str 
         stage["result"] = built.summary
     with run.stage("catalog") as stage:
         stage["result"] = catalogue_clips(built, config)
-    describe(run, built)
+    run.items += [source_item(row) for row in built.sources]
+    show_dataset(run, built, dataset)
+    run.show(lineage={"dataset": f"{dataset}@{built.version}"})
     result = run.finish(dataset=f"{dataset}@{built.version}")
     publish(result, "preprocess")
     return result
@@ -60,7 +66,44 @@ def build_clips(sources: list[Source], dataset: str, config: Config, run_id: str
 @task(name="catalog clips", cache_policy=NO_CACHE)
 def catalogue_clips(built: Built, config: Config) -> str:
     """Rows of the version into the catalog, without their pictures."""
-    catalog = Catalog(Run.catalog_of(config))
-    catalog.upsert(SOURCES, built.sources)
-    catalog.upsert(CLIPS, built.clips)
+    catalog = Catalog(config.root)
+    catalog.upsert("sources", built.sources)
+    catalog.upsert("clips", built.clips)
     return f"{len(built.sources)} sources, {len(built.clips)} clips"
+
+
+def show_dataset(run: Run, built: Built, dataset: str) -> None:
+    """The version into the report: its clips, thumbnails of some of them, what was left out."""
+    pictured = {
+        row["clip_id"]: row["crops"]
+        for row in islice(read_rows(built.folder, ["clip_id", "status", "crops"]), REPORT_CLIPS * 4)
+        if row["status"] == "ok"
+    }
+    clips = [{**clip, "crops": pictured.get(clip["clip_id"])} for clip in built.clips]
+    kept = [clip for clip in built.clips if clip["status"] == "ok"]
+    frames = sum(clip["num_frames"] or 0 for clip in kept)
+    run.show(
+        clips=clips,
+        dataset={
+            "version": f"{dataset}@{built.version}", "sources": len(built.sources), "clips kept": len(kept),
+            "left out": len(built.clips) - len(kept), "frames": frames,
+            "people": len({clip["speaker"] for clip in kept if clip["speaker"]}),
+        },
+    )  # fmt: skip
+
+
+def version_before(root: Root, dataset: str) -> str | None:
+    """The current version of a dataset, None where there is none yet."""
+    try:
+        return versions.show_version(root, dataset).version
+    except NotFound:
+        return None
+
+
+def source_item(row: dict[str, Any]) -> dict[str, Any]:
+    """A SOURCES row as an item of the result."""
+    return item(
+        row["source_id"], row["uri"], None, row["status"], row["stage"], row["reason"],
+        clips_ok=row["clips_ok"], clips_rejected=row["clips_rejected"], duration_s=row["duration_s"],
+        measure=row["measure"], value=row["value"], threshold=row["threshold"], seconds=row["seconds"],
+    )  # fmt: skip

@@ -44,6 +44,8 @@ class Run:
     run_id: str = ""
     items: list[dict[str, Any]] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
+    place: Path | None = None
+    """Folder of the report; default: within the run's own."""
 
     def __post_init__(self) -> None:
         self.root = Root(self.config.root).create()
@@ -80,7 +82,7 @@ class Run:
     @property
     def report(self) -> Path:
         """Where the report of this run lies once it is finished."""
-        return self.folder / "report" / "index.html"
+        return (self.place.absolute() if self.place else self.folder / "report") / "index.html"
 
     def finish(self, **more: Any) -> Result:
         """Write report and RUNS row; returns the result, with `more` added to it."""
@@ -88,7 +90,7 @@ class Run:
         record = self._record(time.monotonic() - self._clock)
         parts = {"stages": self.stages, "items": self.items, **self.shown}
         write_report(Report(run=record, **parts), self.report.parent, self.root)
-        Catalog(self.root.catalog).upsert(RUNS, [record])
+        Catalog(self.root).upsert("runs", record)
         seconds = time.monotonic() - self._clock
         say(f"report: {self.report} ({duration(time.monotonic() - began)})")
         result = {

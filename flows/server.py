@@ -99,11 +99,13 @@ def start_server(port: int, log: Path, ephemeral: bool) -> subprocess.Popen[byte
     with log.open("ab") as sink:
         return subprocess.Popen(
             [sys.executable, "-m", *app, "--host", "127.0.0.1", "--port", str(port)],
-            env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, preexec_fn=_die_with_parent,
+            env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, preexec_fn=die_with_parent,
         )  # fmt: skip
 
 
-def wait_until_healthy(url: str, process: subprocess.Popen[bytes] | None = None, patience_s: float = PATIENCE_S) -> None:
+def wait_until_healthy(
+    url: str, process: subprocess.Popen[bytes] | None = None, patience_s: float = PATIENCE_S
+) -> None:
     """Block until the API answers.
 
     Raises:
@@ -158,7 +160,8 @@ def stop(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
         process.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For a child process, between fork and exec: end when the parent ends, however that comes about."""
     # Linux only; elsewhere a killed run leaves its server behind, as Prefect's own would be.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

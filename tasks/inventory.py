@@ -69,10 +69,14 @@ def _packages() -> Iterator[Finding]:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            yield _finding(name, "missing", f"cannot be loaded: {error}", "on Debian: apt-get install libgl1 libglib2.0-0")
+            yield _finding(
+                name, "missing", f"cannot be loaded: {error}", "on Debian: apt-get install libgl1 libglib2.0-0"
+            )
     for name, purpose in EXTRAS.items():
         version = _version(name)
-        yield _finding(name, "ok" if version else "warning", version or "not installed (optional)", "" if version else purpose)
+        yield _finding(
+            name, "ok" if version else "warning", version or "not installed (optional)", "" if version else purpose
+        )
 
 
 def _version(name: str) -> str | None:
@@ -111,7 +115,9 @@ def _faces(config: Config) -> Iterator[Finding]:
     if not files:
         yield _finding(f"face pack {pack}", "missing", f"{place} is empty", "dubwright train --stage facepack")
     elif terms == NON_COMMERCIAL:
-        yield _finding(f"face pack {pack}", "warning", detail, "not for commercial use: bring a licensed pack by --face-pack")
+        yield _finding(
+            f"face pack {pack}", "warning", detail, "not for commercial use: bring a licensed pack by --face-pack"
+        )
     else:
         yield _finding(f"face pack {pack}", "ok", detail)
 
@@ -128,7 +134,7 @@ def _packs(config: Config) -> Iterator[Finding]:
             yield from _whisper(source)
         else:
             yield _finding(f"{part} pack {source}", "missing", f"nothing in {place}", f"dubwright train --stage {part}")
-    champion = [file for file in sorted((PACKS / "studio" / "dub").rglob("*")) if file.is_file()]
+    champion = [file for file in sorted((PACKS / "studio" / "champion").rglob("*")) if file.is_file()]
     if champion:
         yield _finding("shipped model", "ok", f"studio, {_megabytes(champion)}; licence: Apache-2.0")
 
@@ -139,7 +145,9 @@ def _whisper(name: str) -> Iterator[Finding]:
     if place.is_file():
         yield _finding(f"whisper {name}", "ok", f"{place}, {_megabytes([place])}; licence: MIT")
     else:
-        yield _finding(f"whisper {name}", "missing", f"no {place}", "put the checkpoint there; nothing is downloaded in a run")
+        yield _finding(
+            f"whisper {name}", "missing", f"no {place}", "put the checkpoint there; nothing is downloaded in a run"
+        )
 
 
 def _checkpoints(config: Config) -> Iterator[Finding]:

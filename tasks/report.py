@@ -150,8 +150,13 @@ def _shown_renders(report: Report, place: Path, root: Root) -> list[dict[str, An
             problem = str(error)
         shown.append(
             {
-                "row": row, "name": output.name, "source": source.name, "preview": preview, "problem": problem,
-                "link": _link(output, place), "portrait": source.suffix.lower() in PORTRAITS,
+                "row": row,
+                "name": output.name,
+                "source": source.name,
+                "preview": preview,
+                "problem": problem,
+                "link": _link(output, place),
+                "portrait": source.suffix.lower() in PORTRAITS,
             }  # fmt: skip
         )
     return shown
@@ -196,7 +201,9 @@ def _left_out(report: Report) -> list[dict[str, Any]]:
             if row.get("status") == "ok" or (kind == "item" and name in seen):
                 continue
             seen.add(name)
-            shown = {column: row.get(column) for column in ("status", "stage", "measure", "value", "threshold", "reason")}
+            shown = {
+                column: row.get(column) for column in ("status", "stage", "measure", "value", "threshold", "reason")
+            }
             shown["measure"] = shown["measure"] or row.get("error_type") or ""
             rows.append({**shown, "name": Path(str(name)).name or row.get(key)})
     return rows[:LEFT_OUT_SHOWN]

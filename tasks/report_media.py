@@ -93,7 +93,11 @@ def alone(video: str | os.PathLike[str], folder: Path, name: str) -> Preview:
 
 
 def _write(
-    frames: Iterator[NDArray[np.uint8]], sound_of: str | os.PathLike[str], info: media.MediaInfo, folder: Path, name: str
+    frames: Iterator[NDArray[np.uint8]],
+    sound_of: str | os.PathLike[str],
+    info: media.MediaInfo,
+    folder: Path,
+    name: str,
 ) -> Preview:
     (folder / "media").mkdir(parents=True, exist_ok=True)
     start = float(info.video.start_s) if info.video else 0.0

@@ -1,0 +1,193 @@
+"""`dubwright catalog …`: find clips, renders, sources, models and runs; export them; write a report of what was found."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.command import command, listing
+from flows.console import cell, table
+from flows.options import Options
+from storage.errors import NotFound, UsageError
+
+Outcome = tuple[dict[str, Any], str, int]
+TABLES = ("clips", "renders", "sources", "models", "runs")
+Table = Annotated[str, typer.Option("--table", "-t", help="clips, renders, sources, models or runs.")]
+Where = Annotated[str | None, typer.Option("--where", help="SQL, e.g. \"status = 'ok' AND sync_confidence > 3\".")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many rows.")]
+SHOWN = {
+    "clips": ("clip_id", "status", "split", "speaker", "caption", "emotion", "sync_confidence", "num_frames", "reason"),
+    "renders": ("render_id", "status", "output_uri", "caption", "sync_confidence_after", "outside_psnr_db", "reason"),
+    "sources": ("source_id", "status", "uri", "duration_s", "clips_ok", "clips_rejected", "reason"),
+    "models": ("model_id", "name", "version", "stage", "promoted", "dataset_id"),
+    "runs": ("run_id", "status", "started", "seconds", "report"),
+}
+VECTOR_COLUMNS = {"identity", "caption_embedding"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    catalog = typer.Typer(help="Find and export what was made.", no_args_is_help=True, rich_markup_mode=None)
+    for name, function in {
+        "search": search, "list": listed, "show": show, "export": export, "report": report,
+    }.items():  # fmt: skip
+        command(catalog, name)(function)
+    app.add_typer(catalog, name="catalog")
+
+
+def search(
+    options: Options,
+    text: Annotated[str | None, typer.Argument(help='A feeling or manner in words: "quietly happy".')] = None,
+    face: Annotated[Path | None, typer.Option("--face", help="A picture: rows with this face.")] = None,
+    words: Annotated[
+        str | None, typer.Option("--words", help="Words that stand in the caption (in the text, for sources).")
+    ] = None,
+    kind: Table = "clips",
+    where: Where = None,
+    limit: Limit = 20,
+) -> Outcome:
+    """The nearest clips or renders: by text, by face, by words, by metric."""
+    from storage.catalog import Catalog
+
+    started = time.monotonic()
+    given = [name for name, value in (("TEXT", text), ("--face", face), ("--words", words)) if value]
+    if len(given) > 1:
+        raise UsageError(
+            f"search takes one of TEXT, --face and --words, not {' and '.join(given)}", "combine one with --where"
+        )
+    catalog = Catalog(options.place())
+    if text:
+        from tasks.queries import embed_text
+
+        found = catalog.search(_known(kind), vector=embed_text(text, options.config()), where=where, limit=limit)
+    elif face:
+        from tasks.queries import embed_face
+
+        vector = embed_face(face, options.config())
+        found = catalog.search(_known(kind), vector=vector, column="identity", where=where, limit=limit)
+    else:
+        found = catalog.search(_known(kind), text=words, where=where, limit=limit)
+    return _rows(kind, found, started, ("_score",) if given else ())
+
+
+def listed(options: Options, kind: Table = "renders", where: Where = None, limit: Limit = 50) -> Outcome:
+    """Rows of a table."""
+    from storage.catalog import Catalog
+
+    started = time.monotonic()
+    return _rows(kind, Catalog(options.place()).rows(_known(kind), where, limit), started)
+
+
+def show(
+    options: Options, id: Annotated[str, typer.Argument(help="An id or its beginning, or a rendered file.")]
+) -> Outcome:
+    """One row whole; for a render also its chain back to model, dataset version and sources."""
+    from storage.catalog import Catalog
+    from storage.provenance import lineage
+
+    started = time.monotonic()
+    catalog = Catalog(options.place())
+    found = {name: row for name in TABLES if (row := catalog.get(name, id)) is not None}
+    if not found or "renders" in found:
+        chain = lineage(options.place(), id)
+        result = listing([{"id": chain["render"]["render_id"], "table": "renders", **_light(chain["render"])}], started)
+        result["lineage"] = {**chain, "render": chain["render"]["render_id"], "model": _light(chain["model"] or {}),
+                             "ancestors": [_light(entry) for entry in chain["ancestors"]]}  # fmt: skip
+        return result, _facts(chain["render"]) + "\n\n" + _chain(chain), 0
+    if len(found) > 1:
+        raise NotFound(f"{id!r} begins ids of {', '.join(found)}", "give more digits")
+    name, row = next(iter(found.items()))
+    return listing([{"id": id, "table": name, **_light(row)}], started), _facts(row), 0
+
+
+def export(
+    options: Options,
+    out: Annotated[Path, typer.Argument(help="FILE.csv or FILE.jsonl.")],
+    kind: Table = "clips",
+    where: Where = None,
+) -> Outcome:
+    """Rows of a table as CSV or JSON lines."""
+    from storage.atomic import write_text
+    from storage.catalog import Catalog
+
+    started = time.monotonic()
+    rows = [_light(row) for row in Catalog(options.place()).rows(_known(kind), where)]
+    if out.suffix == ".jsonl":
+        text = "".join(json.dumps(row, default=str, ensure_ascii=False) + "\n" for row in rows)
+    elif out.suffix == ".csv":
+        sink = io.StringIO()
+        writer = csv.DictWriter(sink, list(rows[0]) if rows else list(SHOWN[kind]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = sink.getvalue()
+    else:
+        raise UsageError(f"{out}: the name must end in .csv or .jsonl", "choose one of the two")
+    write_text(out, text)
+    result = listing([{"id": out.name, "output": str(out), "rows": len(rows)}], started)
+    return result, f"{out}: {len(rows)} rows", 0
+
+
+def report(
+    options: Options,
+    where: Where = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Renders of one run.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: under ROOT/runs.")] = None,
+) -> Outcome:
+    """An HTML report of renders that are in the catalog."""
+    from flows.run import Run
+    from storage.catalog import Catalog
+
+    if run_id:
+        where = f"run_id = '{run_id.replace(chr(39), '')}'" + (f" AND ({where})" if where else "")
+    rows = Catalog(options.place()).rows("renders", where)
+    if not rows:
+        raise NotFound(
+            f"no renders in {options.place()}" + (f" where {where}" if where else ""), "see `dubwright catalog list`"
+        )
+    run = Run("report", options.config(), {"where": where}, place=out)
+    run.show(renders=rows, lineage={"renders": len(rows), "where": where})
+    result = run.finish()
+    return result, f"{len(rows)} renders\nreport: {result['report']}", 0
+
+
+def _known(kind: str) -> str:
+    if kind not in TABLES:
+        raise UsageError(f"there is no table {kind!r}", f"choose one of: {', '.join(TABLES)}")
+    return kind
+
+
+def _rows(kind: str, rows: list[dict[str, Any]], started: float, more: tuple[str, ...] = ()) -> Outcome:
+    columns = [name for name in (*more, *SHOWN[kind]) if any(row.get(name) is not None for row in rows)]
+    items = [{"id": row[SHOWN[kind][0]], **_light(row)} for row in rows]
+    return listing(items, started), table(rows, columns), 0
+
+
+def _light(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime.datetime) else value
+        for name, value in row.items()
+        if name not in VECTOR_COLUMNS
+    }
+
+
+def _facts(row: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {cell(value)}" for name, value in _light(row).items() if value not in (None, ""))
+
+
+def _chain(chain: dict[str, Any]) -> str:
+    model, dataset = chain["model"] or {}, chain["dataset"] or {}
+    lines = [
+        f"model: {model.get('name', '')}@{model.get('version', '')} {model.get('model_id', 'unknown')}",
+        *(f"  started from {entry['name']}@{entry['version']} {entry['model_id']}" for entry in chain["ancestors"]),
+        f"dataset: {dataset.get('dataset_id', 'not in this root')}, {chain['clips']} clips",
+        *(f"  {source['uri']} ({source['clips']} clips)" for source in chain["sources"]),
+        *(f"missing: {line}" for line in chain["missing"]),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,198 @@
+"""Commands that look things up or move pointers: `dubwright dataset …` and `dubwright models …`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.command import command, listing
+from flows.console import cell, table
+from flows.options import Options
+
+Outcome = tuple[dict[str, Any], str, int]
+Spec = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@TAG.")]
+ModelSpec = Annotated[str, typer.Argument(help="A model id or its beginning, NAME (its champion), or NAME@VERSION.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    dataset = typer.Typer(help="The versions of a dataset.", no_args_is_help=True, rich_markup_mode=None)
+    for name, function in {
+        "list": dataset_list, "show": dataset_show, "diff": dataset_diff, "checkout": dataset_checkout, "tag": dataset_tag,
+    }.items():  # fmt: skip
+        command(dataset, name)(function)
+    models = typer.Typer(help="The model registry.", no_args_is_help=True, rich_markup_mode=None)
+    for name, function in {
+        "list": models_list, "show": models_show, "promote": models_promote, "rollback": models_rollback,
+        "import": models_import,
+    }.items():  # fmt: skip
+        command(models, name)(function)
+    app.add_typer(dataset, name="dataset")
+    app.add_typer(models, name="models")
+
+
+def dataset_list(
+    options: Options, name: Annotated[str | None, typer.Argument(help="One dataset; default: all.")] = None
+) -> Outcome:
+    """The versions, oldest first."""
+    from storage.versions import list_versions
+
+    started = time.monotonic()
+    return _versions(list_versions(options.place(), name), started)
+
+
+def dataset_show(options: Options, spec: Spec) -> Outcome:
+    """One version: what it holds, what it was made from, why clips were left out."""
+    from storage.shards import read_rows
+    from storage.versions import checkout_version, describe_version, show_version
+
+    started = time.monotonic()
+    version = show_version(options.place(), spec)
+    folder = checkout_version(options.place(), version.dataset_id, make_current=False).path
+    columns = ["status", "stage", "measure", "split", "num_frames", "fps"]
+    reasons: dict[tuple[str, str, str], int] = {}
+    frames: dict[str, int] = {}
+    for row in read_rows(folder, columns):
+        if row["status"] == "ok":
+            frames[row["split"] or ""] = frames.get(row["split"] or "", 0) + (row["num_frames"] or 0)
+        else:
+            key = (row["status"], row["stage"] or "", row["measure"] or "")
+            reasons[key] = reasons.get(key, 0) + 1
+    left_out = [{"status": s, "stage": g, "measure": m, "rows": n} for (s, g, m), n in sorted(reasons.items())]
+    facts = describe_version(version)
+    result = listing([{"id": version.dataset_id, **facts}], started, left_out=left_out, frames=frames)
+    lines = [f"{name}: {cell(value)}" for name, value in facts.items() if name not in ("counts",)]
+    lines.append("rows by status: " + ", ".join(f"{count} {status}" for status, count in version.counts.items()))
+    lines.append("frames kept by split: " + ", ".join(f"{count} {split}" for split, count in sorted(frames.items())))
+    return result, "\n".join(lines) + (f"\n\nleft out:\n{table(left_out)}" if left_out else ""), 0
+
+
+def dataset_diff(
+    options: Options,
+    a: Annotated[str, typer.Argument(help="NAME@VERSION.")],
+    b: Annotated[str, typer.Argument(help="NAME@VERSION, or a version or tag of the same dataset.")],
+) -> Outcome:
+    """What changed from one version to another: clips that came and went, and fields that changed."""
+    from storage.versions import diff_versions
+
+    started = time.monotonic()
+    diff = diff_versions(options.place(), a, b)
+    changes = {"added": diff.added, "removed": diff.removed, "changed": diff.changed}
+    items = [{"id": key, "change": kind} for kind, keys in changes.items() for key in keys]
+    text = f"{diff.a} → {diff.b}: {len(diff.added)} added, {len(diff.removed)} removed, {len(diff.changed)} changed"
+    if diff.fields:
+        text += "\n\n" + table([{"field": name, "rows": count} for name, count in diff.fields.items()])
+    return listing(items, started, a=diff.a, b=diff.b, fields=diff.fields), text, 0
+
+
+def dataset_checkout(options: Options, spec: Spec) -> Outcome:
+    """Make a version the current one, its files as they were committed."""
+    from storage.versions import checkout_version
+
+    started = time.monotonic()
+    return _versions([checkout_version(options.place(), spec)], started)
+
+
+def dataset_tag(
+    options: Options, spec: Spec, tag: Annotated[str, typer.Argument(help="The name to give it.")]
+) -> Outcome:
+    """Give a version a name."""
+    from storage.versions import tag_version
+
+    started = time.monotonic()
+    return _versions([tag_version(options.place(), spec, tag)], started)
+
+
+def models_list(
+    options: Options, name: Annotated[str | None, typer.Argument(help="One model line; default: all.")] = None
+) -> Outcome:
+    """The model versions; the champions are marked."""
+    started = time.monotonic()
+    return _models(_registry(options).models(name), started)
+
+
+def models_show(options: Options, model: ModelSpec) -> Outcome:
+    """One model: where it came from, and its metrics."""
+    started = time.monotonic()
+    row = _registry(options).show(model)
+    metrics = json.loads(row["metrics"] or "{}")
+    result = listing([{"id": row["model_id"], **row, "metrics": metrics}], started)
+    lines = [f"{name}: {cell(value)}" for name, value in row.items() if name != "metrics" and value not in (None, "")]
+    return result, "\n".join(lines) + "\n\nmetrics: " + json.dumps(metrics, indent=2), 0
+
+
+def models_promote(
+    options: Options,
+    model: ModelSpec,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "by hand",
+) -> Outcome:
+    """Make a model the champion of its line."""
+    started = time.monotonic()
+    registry = _registry(options)
+    return _models([registry.show(registry.promote(model, reason))], started)
+
+
+def models_rollback(
+    options: Options,
+    name: Annotated[str, typer.Argument(help="The model line.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "by hand",
+) -> Outcome:
+    """Make the champion before the present one the champion again."""
+    started = time.monotonic()
+    registry = _registry(options)
+    return _models([registry.show(registry.rollback(name, reason))], started)
+
+
+def models_import(
+    options: Options,
+    folder: Annotated[Path, typer.Argument(help="A folder that save_pretrained wrote (safetensors or ONNX only).")],
+    name: Annotated[str | None, typer.Option("--name", help="The model line; default: that of the profile.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
+    promote: Annotated[bool, typer.Option("--promote", help="Make it the champion.")] = False,
+) -> Outcome:
+    """Copy a model into the registry."""
+    from storage.registry import Registry
+
+    started = time.monotonic()
+    registry = Registry(options.place().create())
+    line = name or options.config().model.name
+    model_id = registry.register(folder, line, stage="imported", licence=licence)
+    if promote:
+        registry.promote(model_id, "imported")
+    return _models([registry.show(model_id)], started)
+
+
+def _registry(options: Options) -> Any:
+    """The registry; on a fresh root it holds the shipped model."""
+    from storage.registry import Registry
+    from tasks.champion import ensure_champion
+
+    registry = Registry(options.place().create())
+    ensure_champion(registry, options.config().model.name)
+    return registry
+
+
+def _versions(versions: list[Any], started: float) -> Outcome:
+    from storage.versions import describe_version
+
+    rows = [describe_version(version) for version in versions]
+    shown = [
+        {"version": row["dataset_id"], "rows": row["rows"], "current": row["current"], "tags": list(row["tags"]),
+         "created": row["created"], "message": row["message"]}
+        for row in rows
+    ]  # fmt: skip
+    return listing([{"id": row["dataset_id"], **row} for row in rows], started), table(shown), 0
+
+
+def _models(rows: list[dict[str, Any]], started: float) -> Outcome:
+    shown = [
+        {"model": f"{row['name']}@{row['version']}", "id": row["model_id"], "champion": row["promoted"],
+         "stage": row["stage"], "trained on": row["dataset_id"], "MB": round((row["bytes"] or 0) / 1e6, 1)}
+        for row in rows
+    ]  # fmt: skip
+    items = [{"id": row["model_id"], **row, "metrics": json.loads(row["metrics"] or "{}")} for row in rows]
+    return listing(items, started), table(shown), 0

@@ -1,0 +1,130 @@
+"""A model and held-out clips in, the metric table out; two models in, a verdict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import publish, tracked
+from flows.options import Options
+from flows.run import Result, Run, item
+from storage import versions
+from storage.atomic import write_json
+from storage.catalog import Catalog
+from storage.ids import content_id
+from storage.layout import Root
+from storage.registry import Registry
+from tasks.champion import Model, champion_or_named
+from tasks.config import Config
+from tasks.evaluate import better
+from tasks.evaluate import evaluate as measure
+
+PARTS_OF_EVALUATION = ("evaluate", "faces", "audio", "render")
+"""Sections of the configuration that a metric table depends on."""
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two metric tables and what the gate made of them."""
+
+    challenger: Model
+    champion: Model
+    tables: tuple[Table, Table]
+    """of the challenger and of the champion"""
+    promoted: bool
+    reason: str
+
+    @property
+    def challenger_metrics(self) -> dict[str, float]:
+        """The challenger's table without spreads and protocol."""
+        return dict(self.tables[0]["metrics"])
+
+
+@flow(name="evaluate", description="The metric table of a model on held-out clips.")
+def evaluate(options: Options, model: str, dataset: str) -> Result:
+    """Measure `model` on the held-out clips of `dataset`; the table goes into the registry, the catalog and the report."""
+    config = options.config()
+    run = Run("evaluate", config, {"model": model, "dataset": dataset})
+    chosen = champion_or_named(Root(config.root), config, model)
+    version = versions.show_version(config.root, dataset)
+    with run.stage("evaluate") as stage:
+        table = measure_model(chosen, version.path, version.dataset_id, config, shuffled=True)
+        stage["result"] = f"{len(table['clips'])} clips, {table['frames']} frames"
+    with run.stage("catalog"):
+        keep_metrics(chosen, table, version.dataset_id, config)
+    run.items.append(
+        item(chosen.model_id, version.dataset_id, str(chosen.path), "ok", "evaluate", None, **table["metrics"])
+    )
+    run.show(
+        evaluation=[{"model": chosen.label, **with_spread(table)}], protocol=table["protocol"],
+        lineage={"model": chosen.label, "model id": chosen.model_id, "dataset": version.dataset_id},
+    )  # fmt: skip
+    result = run.finish(metrics=table["metrics"], spread=table["spread"], protocol=table["protocol"])
+    publish(result, "evaluate")
+    return result
+
+
+@task(name="measure", cache_policy=NO_CACHE)
+def measure_model(model: Model, rows: Path, dataset_id: str, config: Config, shuffled: bool = False) -> Table:
+    """The metric table of one model. Measured once: the same model, clips and settings give the table that is there."""
+    parts = config.hash(*PARTS_OF_EVALUATION)
+    note = Root(config.root).cache / "evaluations" / f"{content_id(model.model_id, dataset_id, parts, shuffled)}.json"
+    if note.is_file():
+        known: Table = json.loads(note.read_text())
+        return known
+    with tracked(f"evaluate {model.label}", 0, "clips") as progress:
+        table = measure(model.path, rows, config, lambda done, total: progress.advance(total=total), shuffled=shuffled)
+    write_json(note, table)
+    return table
+
+
+def compare_models(challenger: Model, champion: Model, rows: Path, dataset_id: str, config: Config) -> Comparison:
+    """Both models on the same clips, and the gate's verdict."""
+    tables = (
+        measure_model(challenger, rows, dataset_id, config),
+        measure_model(champion, rows, dataset_id, config),
+    )
+    if challenger.model_id == champion.model_id:
+        return Comparison(challenger, champion, tables, False, "the training gave the champion itself")
+    won, reason = better(tables[0], tables[1], config)
+    return Comparison(challenger, champion, tables, won, reason)
+
+
+@task(name="keep metrics", cache_policy=NO_CACHE)
+def keep_metrics(model: Model, table: Table, dataset_id: str, config: Config) -> None:
+    """The table into the model's registry entry and into the catalog."""
+    registry = Registry(config.root)
+    name = model.label.partition("@")[0]
+    model_id = registry.register(
+        model.path, name, metrics={dataset_id: table["metrics"], "protocol": table["protocol"]}
+    )
+    Catalog(config.root).upsert("models", registry.show(model_id))
+
+
+def show_comparison(run: Run, comparison: Comparison) -> None:
+    """Both tables and the verdict into the report."""
+    challenger, champion = comparison.challenger, comparison.champion
+    run.show(
+        evaluation=[
+            {"model": f"{champion.label} (champion)", **with_spread(comparison.tables[1])},
+            {"model": f"{challenger.label} (challenger)", **with_spread(comparison.tables[0])},
+        ],
+        protocol=comparison.tables[0]["protocol"],
+        gate={"promoted": comparison.promoted, "reason": comparison.reason},
+    )
+
+
+def with_spread(table: Table) -> dict[str, str]:
+    """Metrics as ``0.84 ± 0.02`` where the spread is known."""
+    spread = table.get("spread", {})
+    return {
+        name: f"{value:.3g} ± {spread[name]:.2g}" if spread.get(name) else f"{value:.4g}"
+        for name, value in table["metrics"].items()
+    }

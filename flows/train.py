@@ -1,0 +1,158 @@
+"""A dataset version and a starting model in, a model version with its metrics out; promoted only if it beats the champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import publish, tracked
+from flows.console import say
+from flows.evaluate import Comparison, compare_models, show_comparison
+from flows.options import Options
+from flows.run import Result, Run, item
+from storage import versions
+from storage.catalog import Catalog
+from storage.ids import content_id
+from storage.layout import Root
+from storage.registry import Registry
+from tasks.champion import Model, champion_or_named
+from tasks.config import Config
+from tasks.training.ray_fit import fit
+from tasks.training.stages import EXPERT_STAGES, train_expert
+
+PARTS_OF_TRAINING = ("model", "train", "audio")
+"""Sections of the configuration that a training run depends on."""
+
+
+@flow(name="train", description="Train a model on a dataset version; promote it if it beats the champion.")
+def train(
+    options: Options,
+    dataset: str | None = None,
+    init: str | None = None,
+    stage: str = "image",
+    workers: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    corpus: str | None = None,
+) -> Result:
+    """Train `stage` on `dataset` (NAME or NAME@VERSION) or on a rendered `corpus`, from `init` (default: the champion)."""
+    config = options.config(**{"train.steps": steps, "train.workers": workers})
+    run = Run("train", config, {"dataset": dataset, "init": init, "stage": stage, "corpus": corpus, "minutes": minutes})
+    if stage in EXPERT_STAGES:
+        train_expert_stage(run, stage, corpus, minutes, steps)
+        result = run.finish(model=run.items[-1]["id"])
+        publish(result, "train")
+        return result
+    start = champion_or_named(Root(config.root), config, init)
+    with run.stage("train") as done:
+        rows, dataset_id = training_rows(config, dataset, corpus)
+        trained = fit_model(rows, dataset_id, start, config, stage)
+        done["result"] = f"{trained['steps']} steps, loss {trained['loss']:.4f}"
+    with run.stage("register") as done:
+        challenger = register_model(trained, start, dataset_id, config, stage, run.run_id)
+        done["result"] = challenger.label
+    with run.stage("evaluate") as done:
+        comparison = compare_models(challenger, champion_or_named(Root(config.root), config), rows, dataset_id, config)
+        done["result"] = comparison.reason
+    with run.stage("gate") as done:
+        done["result"] = promote_if_better(comparison, config)
+    show_training(run, trained, challenger)
+    show_comparison(run, comparison)
+    result = run.finish(model=challenger.model_id, promoted=comparison.promoted, metrics=comparison.challenger_metrics)
+    publish(result, "train")
+    return result
+
+
+def training_rows(config: Config, dataset: str | None, corpus: str | None) -> tuple[Path, str]:
+    """(folder of clip rows, dataset id) of a dataset version, or of a rendered corpus."""
+    if dataset is None:
+        return Path(corpus or ""), f"corpus:{Path(corpus or '').name}"
+    version = versions.show_version(config.root, dataset)
+    return versions.checkout_version(config.root, version.dataset_id, make_current=False).path, version.dataset_id
+
+
+@task(name="fit", cache_policy=NO_CACHE)
+def fit_model(rows: Path, dataset_id: str, start: Model, config: Config, stage: str = "image") -> dict[str, Any]:
+    """Train by Ray Train. The same dataset, start and settings resume where they stopped, or give what they gave before."""
+    key = content_id("training", dataset_id, start.model_id, stage, config.hash(*PARTS_OF_TRAINING))
+    out = Root(config.root).cache / "training" / key
+    with tracked("train", config.train.steps, "steps") as progress:
+
+        def moved(step: int, steps: int, metrics: dict[str, float]) -> None:
+            progress.advance(steps=step - progress.done, total=steps)
+
+        trained = fit(
+            stage, config, rows, start.path, out, cache=Root(config.root).cache / "latents", on_progress=moved
+        )
+    return {**trained, "steps": config.train.steps, "started_from": start.label}
+
+
+@task(name="register", cache_policy=NO_CACHE)
+def register_model(
+    trained: dict[str, Any], start: Model, dataset_id: str, config: Config, stage: str, run_id: str
+) -> Model:
+    """A new version of the model line, not promoted."""
+    registry = Registry(config.root)
+    measures = {name: value for name, value in trained.items() if isinstance(value, (int, float))}
+    model_id = registry.register(
+        trained["path"], config.model.name, metrics={"training": measures}, dataset_id=dataset_id, parent=start.model_id,
+        stage=stage, run_id=run_id, config_hash=config.hash(), licence="as its training data",
+    )  # fmt: skip
+    Catalog(config.root).upsert("models", registry.show(model_id))
+    return champion_or_named(Root(config.root), config, model_id)
+
+
+@task(name="gate", cache_policy=NO_CACHE)
+def promote_if_better(comparison: Comparison, config: Config) -> str:
+    """Make the challenger the champion if it won; says what was decided and why."""
+    if not comparison.promoted:
+        return f"champion {comparison.champion.label} kept: {comparison.reason}"
+    registry = Registry(config.root)
+    registry.promote(comparison.challenger.model_id, comparison.reason)
+    Catalog(config.root).upsert("models", registry.models(config.model.name))
+    return f"{comparison.challenger.label} promoted: {comparison.reason}"
+
+
+def train_expert_stage(run: Run, stage: str, corpus: str | None, minutes: float | None, steps: int | None) -> None:
+    """Train an expert and register it under the stage's name; it is used where the configuration names its folder."""
+    config = run.config
+    with run.stage(f"train {stage}") as done:
+        device = "cpu" if config.train.device == "auto" else config.train.device
+        out = run.folder / "model"
+        measures = fit_expert(
+            stage, out, None if corpus is None else Path(corpus), minutes, steps, device, config.train.seed
+        )
+        done["result"] = ", ".join(
+            f"{name} {value:.4g}" for name, value in measures.items() if isinstance(value, float)
+        )
+    registry = Registry(config.root)
+    model_id = registry.register(
+        out, stage, metrics=measures, stage=stage, run_id=run.run_id, config_hash=config.hash(), licence="Apache-2.0"
+    )
+    folder = str(registry.path(model_id))
+    numbers = {name: value for name, value in measures.items() if isinstance(value, (int, float))}
+    run.items.append(item(model_id, corpus or "", folder, "ok", stage, None, **numbers))
+    run.show(evaluation=[{"model": stage, **numbers}], lineage={"model id": model_id, "corpus": corpus})
+
+
+@task(name="fit expert", cache_policy=NO_CACHE)
+def fit_expert(
+    stage: str, out: Path, corpus: Path | None, minutes: float | None, steps: int | None, device: str, seed: int
+) -> dict[str, Any]:
+    """Train one of the experts: autoencoder, speech, sync, text, or the face pack."""
+    return train_expert(stage, out, corpus=corpus, minutes=minutes, steps=steps, device=device, seed=seed, say=say)
+
+
+def show_training(run: Run, trained: dict[str, Any], challenger: Model) -> None:
+    """The training into the run's items and its report."""
+    facts = {name: trained[name] for name in ("steps", "loss", "clips", "workers", "seconds") if name in trained}
+    run.items.append(
+        item(challenger.model_id, challenger.dataset_id or "", str(challenger.path), "ok", "train", None, **facts)
+    )
+    run.show(
+        training={**facts, "started from": trained["started_from"], "losses": trained.get("losses", [])},
+        lineage={"model": challenger.label, "model id": challenger.model_id, "dataset": challenger.dataset_id},
+    )

@@ -1,0 +1,96 @@
+"""The training stages by name. Those of the diffusion model go through Ray Train, those of the experts run here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models.faces import PACKS
+from storage.errors import UsageError
+from tasks.training.ray_fit import STAGES as DIFFUSION_STAGES
+
+FACE_STAGES = {
+    "facepack": ("detector", "landmarks", "recogniser"),
+    "detector": ("detector",),
+    "landmarks": ("landmarks",),
+    "recogniser": ("recogniser",),
+}
+EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", *FACE_STAGES)
+STAGES = (*DIFFUSION_STAGES, *EXPERT_STAGES)
+NEED_CORPUS = ("autoencoder", "sync")
+
+Say = Callable[[str], None]
+
+
+def train_expert(
+    stage: str,
+    out: Path,
+    *,
+    corpus: Path | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    say: Say,
+) -> dict[str, Any]:
+    """Train an expert into `out` and measure it on people or sentences it never saw; returns the measures.
+
+    Args:
+        corpus: a rendered studio corpus (`dubwright studio render`); stages that speak or draw for themselves need none.
+        minutes: time budget; None takes the stage's own, with which the shipped one was made.
+        steps: instead of a time budget, where the stage counts steps.
+
+    Raises:
+        UsageError: an unknown stage, or no corpus where one is needed.
+    """
+    if stage not in EXPERT_STAGES:
+        raise UsageError(f"there is no training stage {stage!r}", f"choose one of: {', '.join(STAGES)}")
+    if stage in NEED_CORPUS and corpus is None:
+        raise UsageError(f"--stage {stage} needs --corpus DIR", "make one with `dubwright studio render DIR`")
+    budget = {} if minutes is None else {"minutes": minutes}
+    if stage in FACE_STAGES:
+        return _train_faces(stage, out, corpus, budget, steps, device, seed, say)
+    if stage == "text":
+        from tasks.training.text import train_text
+
+        return dict(train_text(out, seed=seed, **budget))
+    if stage == "speech":
+        from tasks.training.speech import train_speech
+
+        return dict(train_speech(out, device=device, seed=seed, **budget))
+    assert corpus is not None
+    if stage == "sync":
+        from tasks.training.sync import train_sync
+
+        return dict(train_sync(corpus, out, device=device, seed=seed, **budget))
+    from tasks.training.autoencoder import train_autoencoder
+
+    return train_autoencoder(
+        corpus, out, steps=steps, minutes=minutes if steps else minutes or 30.0, device=device,
+        report=lambda measures: say(", ".join(f"{name} {value:.4g}" for name, value in measures.items())),
+    )  # fmt: skip
+
+
+def _train_faces(
+    stage: str,
+    out: Path,
+    corpus: Path | None,
+    budget: dict[str, float],
+    steps: int | None,
+    device: str,
+    seed: int,
+    say: Say,
+) -> dict[str, Any]:
+    from tasks.training.facepack import train_face_pack
+
+    shipped = PACKS / "studio" / "faces"
+    if not out.exists() and any(shipped.glob("*.onnx")):
+        shutil.copytree(shipped, out)  # a network that is not trained now keeps its weights, so that the pack is whole
+    stills = corpus if corpus is not None else out.parent / "stills"
+    return dict(
+        train_face_pack(
+            out, stills, steps=steps, networks=FACE_STAGES[stage], device=device, seed=seed, log=say, **budget
+        )
+    )
