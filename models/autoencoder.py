@@ -14,7 +14,7 @@ from torch import Tensor
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     # 128 px -> 4 x 16 x 16. No attention in the middle: wholly convolutional, so that it may train on parts of a crop.
     "studio": {
-        "block_out_channels": (16, 32, 64, 96),
+        "block_out_channels": (16, 24, 48, 96),
         "layers_per_block": 1,
         "norm_num_groups": 8,
         "sample_size": 128,

@@ -6,6 +6,7 @@ whole crops, because group normalisation sees how much picture there is.
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable
@@ -39,10 +40,10 @@ class AutoencoderRun:
     forgive what the denoiser leaves).
     """
 
-    batch: int = 8
+    batch: int = 3
     patch: int = 64
     whole_from: float = 0.8
-    rate: float = 1.5e-3
+    rate: float = 2.5e-3
     lips: float = 6.0
     region: float = 1.0
     edges: float = 1.5
@@ -151,22 +152,21 @@ def train_autoencoder(
     run: AutoencoderRun | None = None,
     init: str | Path | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
+    preview: Callable[[torch.nn.Module, int], None] | None = None,
     report_every: int = 100,
 ) -> dict[str, Any]:
-    """Train the autoencoder and save it (safetensors) as `out`, its scaling factor set so that latents have deviation
-    1.
+    """Train the autoencoder and save it (safetensors) as `out`, scaled so that latents have mean 0 and deviation 1.
 
     Args:
-        source: see `tasks.training.data.rows_of`; trained on split "train", measured on "val" (or "train" where none
-            is).
+        source: see `tasks.training.data.rows_of`; trained on split "train", measured on "val" (else "train").
         steps, minutes: the budget, whichever ends first.
         init: a saved autoencoder to go on from.
-        report: called with losses (and PSNR) every `report_every` steps.
+        report: called with losses every `report_every` steps.
+        preview: called with the averaged model and the step, as often; for a look at what it does.
     Returns:
         the last measures, and "steps", "seconds".
     """
     run = run or AutoencoderRun()
-    budget = Budget(steps, minutes)
     torch.manual_seed(run.seed)
     rng = np.random.default_rng(run.seed)
     train = collect(source, "train", run.every)
@@ -178,6 +178,7 @@ def train_autoencoder(
     vae.to(place).train()
     average = AveragedWeights(vae, 0.995)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=run.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+    budget = Budget(steps, minutes)
     started, step, dtype = time.monotonic(), 0, fast_dtype(place)
     while (progress := budget.progress(step)) < 1:
         images, weight = sample_batch(train, run, progress >= run.whole_from, rng)
@@ -190,6 +191,8 @@ def train_autoencoder(
         optimizer.zero_grad(set_to_none=True)
         average.update(vae)
         step += 1
+        if preview and step % report_every == 0:
+            preview(_averaged(vae, average), step)
         if report and step % report_every == 0:
             seconds = (time.monotonic() - started) / step
             report({"step": step, "seconds_per_step": seconds} | {name: float(value) for name, value in losses.items()})
@@ -202,6 +205,12 @@ def train_autoencoder(
     )
     vae.save_pretrained(str(out))
     return metrics | {"steps": step, "seconds": time.monotonic() - started, "run": asdict(run)}
+
+
+def _averaged(vae: torch.nn.Module, average: AveragedWeights) -> torch.nn.Module:
+    copied = copy.deepcopy(vae)
+    copied.load_state_dict(average.state)
+    return copied.eval()
 
 
 def _held_out(source: Rows, train: Pictures, run: AutoencoderRun) -> Pictures:

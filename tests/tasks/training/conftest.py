@@ -1,4 +1,4 @@
-"""Drawn faces whose mouths follow a tone (clips with exact truth that cost nothing), and models small enough to train."""
+"""Drawn faces whose mouths follow a tone (clips with exact truth that cost nothing), and small models to train."""
 
 from __future__ import annotations
 

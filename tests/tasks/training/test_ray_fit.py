@@ -1,0 +1,105 @@
+"""Fitting: in this process and by Ray Train, stopped and resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.pipeline import load_pipeline
+from storage.errors import NotFound, UsageError
+from tasks.config import Config
+from tasks.training import ray_fit
+from tasks.training.ray_fit import fit, read_curve
+
+Rows = list[dict[str, Any]]
+
+
+def test_a_run_in_this_process_leaves_a_pipeline_and_its_curve(
+    tiny_config: Config, tiny_models: dict[str, Path], rows: Rows, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    result = fit(
+        "image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "run",
+        on_progress=lambda step, steps, metrics: seen.append(step),
+    )  # fmt: skip
+    assert result["step"] == 6
+    assert [step for step, _ in result["losses"]] == [1, 2, 3, 4, 5, 6]
+    assert seen[-1] == 6
+    assert load_pipeline(result["path"]).config.crop_size == 64
+    summary = json.loads((tmp_path / "run" / "dvclive" / "metrics.json").read_text())
+    assert summary["loss"] == pytest.approx(result["loss"])
+
+
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(
+    tiny_config: Config,
+    tiny_models: dict[str, Path],
+    rows: Rows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "whole")
+    step = ray_fit.ImageTraining.train_step
+
+    def dies(training: ray_fit.ImageTraining) -> dict[str, float]:
+        if training.step == 5:
+            raise KeyboardInterrupt
+        return step(training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ray_fit.ImageTraining, "train_step", dies)
+        with pytest.raises(KeyboardInterrupt):
+            fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "stopped")
+    assert read_curve(tmp_path / "stopped")[-1]["step"] == 5
+    resumed = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "stopped")
+    assert resumed["losses"] == whole["losses"]
+    for file in ("unet/diffusion_pytorch_model.safetensors", "audio_projection/diffusion_pytorch_model.safetensors"):
+        assert (Path(resumed["path"]) / file).read_bytes() == (Path(whole["path"]) / file).read_bytes()
+
+
+def test_a_finished_run_is_left_as_it_is(
+    tiny_config: Config, tiny_models: dict[str, Path], rows: Rows, tmp_path: Path
+) -> None:
+    first = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "run", steps=2)
+    stamp = (Path(first["path"]) / "model_index.json").stat().st_mtime_ns
+    again = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "run", steps=2)
+    assert again["losses"] == first["losses"]
+    assert (Path(again["path"]) / "model_index.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.slow
+def test_ray_train_gives_the_run_of_one_process(
+    tiny_config: Config, tiny_models: dict[str, Path], rows: Rows, tmp_path: Path, ray_session: Callable[[], None]
+) -> None:
+    here = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "here", steps=4)
+    there = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "there", steps=4, workers=1)
+    assert there["losses"] == pytest.approx(here["losses"])
+    assert (Path(there["path"]) / "model_index.json").is_file()
+    longer = tiny_config.with_({"train.steps": 4})
+    two = fit("image", longer, rows, tiny_models["pipeline"], tmp_path / "two", workers=2)
+    assert two["step"] == 4, "two workers step together"
+
+
+def test_what_cannot_be_trained_is_said(tiny_config: Config, tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="stage 'video'"):
+        fit("video", tiny_config, [], None, tmp_path)
+    with pytest.raises(UsageError, match="autoencoder"):
+        fit("image", tiny_config, [], None, tmp_path)
+    with pytest.raises(NotFound, match="no usable training clips"):
+        fit("image", tiny_config, [], tiny_models["pipeline"], tmp_path)
+
+
+def test_a_torn_line_in_the_curve_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "curve.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    assert read_curve(tmp_path) == [{"step": 1, "loss": 2.0}]
+
+
+def test_a_fresh_denoiser_takes_the_autoencoder_it_is_given(
+    tiny_config: Config, tiny_models: dict[str, Path], rows: Rows, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"tokens|normalized_shape|shape"):
+        # the tiny speech encoder's width is not the studio denoiser's: a mismatch must not pass silently
+        fit("image", tiny_config, rows, None, tmp_path, vae=tiny_models["pipeline"] / "vae", steps=1)
