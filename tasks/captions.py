@@ -8,9 +8,13 @@ voice had to be read. Labels win. The same vocabulary teaches the text encoder (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tasks.emotion import Feeling
+from tasks.speech import Prosody
 from tasks.studio.controls import EMOTIONS
 
 DEGREES: dict[str, tuple[str, str, str, str]] = {
@@ -59,6 +63,11 @@ VOICES: dict[str, tuple[str, ...]] = {
 }
 """The first phrase of each is the one that captions use; the others teach the text encoder what means the same."""
 
+STILL_RAD, LIVELY_RAD = 0.012, 0.06
+"""A head that swings less (standard deviation over yaw, pitch and roll) is still, one that swings more is lively."""
+RESTRAINED, EXPRESSIVE = 0.04, 0.22
+"""Reach of the mouth opening (10th to 90th percentile, eye distances) of a restrained and of an expressive speaker."""
+
 SUBJECTS = ("A person", "Someone", "A speaker", "A woman", "A man", "She", "He")
 
 
@@ -100,3 +109,72 @@ def sentence(
     parts = [f"{choose(SUBJECTS)} speaks {DEGREES[emotion][intensity]}"]
     parts += [phrase for phrase in (choose(MANNERS[manner]), choose(HEADS[head]), choose(VOICES[voice])) if phrase]
     return ", ".join(parts) + "."
+
+
+def caption_label(
+    emotion: str, intensity: int | None, manner: str = "plain", head: str = "steady", voice: str = "even"
+) -> Caption:
+    """The caption of footage that came with its emotion (of EMOTIONS; free words belong to `models.text`).
+
+    An intensity that is not known counts as 2, clear.
+    """
+    level = 0 if emotion == "neutral" else min(3, max(1, 2 if intensity is None else intensity))
+    return Caption(sentence(emotion, level, manner, head, voice), "label", emotion, level, manner, head, voice)
+
+
+def caption_measured(feeling: Feeling, manner: str = "plain", head: str = "steady", voice: str = "even") -> Caption:
+    """The caption of footage whose emotion was read from face and voice (tasks/emotion.py)."""
+    text = sentence(feeling.emotion, feeling.intensity, manner, head, voice)
+    return Caption(text, "measured", feeling.emotion, feeling.intensity, manner, head, voice)
+
+
+def head_of(pose: NDArray[Any], pts: NDArray[Any]) -> str:
+    """What the head does: one of HEADS, from pose float [T, 3] (`tasks.quality.head_pose`: yaw, pitch down, roll; rad).
+
+    Posture comes before movement: a head turned by 16 degrees on average is "turned", however still it is held.
+    """
+    if len(pose) < 2:
+        return "steady"
+    yaw, pitch, roll = np.median(pose, axis=0)
+    if abs(yaw) > 0.28:
+        return "turned"
+    if abs(roll) > 0.12:
+        return "tilted"
+    if pitch > 0.14:
+        return "lowered"
+    if pitch < -0.14:
+        return "raised"
+    window = max(1, round(len(pts) * 0.2 / max(float(pts[-1] - pts[0]), 0.2)))
+    kernel = np.ones(window) / window  # a detector's tremble is not a movement
+    smooth = np.stack([np.convolve(column, kernel, mode="valid") for column in pose.T], axis=-1)
+    swing = float(np.linalg.norm(smooth.std(axis=0)))
+    return "still" if swing < STILL_RAD else "lively" if swing > LIVELY_RAD else "steady"
+
+
+def manner_of(mouth_opening: NDArray[Any]) -> str:
+    """How much the face shows: one of MANNERS, from the mouth opening float [T] in eye distances while speaking."""
+    valid = np.asarray(mouth_opening, np.float64)
+    valid = valid[np.isfinite(valid)]
+    if len(valid) < 10:
+        return "plain"
+    reach = float(np.percentile(valid, 90) - np.percentile(valid, 10))
+    return "restrained" if reach < RESTRAINED else "expressive" if reach > EXPRESSIVE else "plain"
+
+
+def voice_of(measured: Prosody) -> str:
+    """What stands out in a voice: the one of VOICES that lies furthest beyond its limit, else "even"."""
+    if measured.voiced == 0:
+        return "even"
+    beyond = {
+        "fast": (measured.rate_hz - 6.0) / 0.9,
+        "slow": (3.7 - measured.rate_hz) / 0.9,
+        "loud": (measured.level_db + 17.0) / 5,
+        "soft": (-31.0 - measured.level_db) / 5,
+        "melodic": (measured.pitch_range - 8.0) / 2.5,
+        "flat": (2.2 - measured.pitch_range) / 2.5,
+        "high": (measured.pitch_hz - 260.0) / 60,
+        "low": (85.0 - measured.pitch_hz) / 25,
+        "trembling": (measured.tremble - 0.4) / 0.15,
+    }
+    name = max(beyond, key=lambda key: beyond[key])
+    return name if beyond[name] > 0 else "even"

@@ -154,6 +154,7 @@ def train_sync(
     steps: int | None = 1000,
     minutes: float | None = None,
     hours: float = 1.0,
+    init: Path | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> dict[str, float]:
@@ -166,17 +167,22 @@ def train_sync(
         corpus: a rendered corpus (tasks/studio/corpus.py) with train, val and test identities.
         out_dir: receives config.json and safetensors (float16).
         cache: where the cut mouths are kept; `corpus`/mouths by default.
+        init: an expert to go on from; it is not trained on sound alone again.
     Returns:
         steps, losses, and `evaluate_sync` on the identities of val and test.
     """
     torch.manual_seed(seed)
-    expert = SyncExpert().to(device)
     cache = cache or corpus / "mouths"
     clips = load_mouths(corpus, cache, ("train",))
-    share = None if minutes is None else minutes / 3
-    heard = train_hearing(expert, make_utterances(hours * 3600, "train", seed), Budget(steps, share), seed=seed)
-    rest = None if minutes is None else minutes - heard["seconds"] / 60
-    metrics = train_sight(expert, clips, Budget(steps, rest), seed=seed) | {"hearing_loss": heard["loss"]}
+    expert = SyncExpert() if init is None else load_sync_expert(init)
+    expert.requires_grad_(True).to(device)
+    metrics: dict[str, float] = {}
+    if init is None:
+        budget = Budget(steps, None if minutes is None else minutes / 3)
+        heard = train_hearing(expert, make_utterances(hours * 3600, "train", seed), budget, seed=seed)
+        metrics = {"hearing_loss": heard["loss"]}
+        minutes = None if minutes is None else minutes - heard["seconds"] / 60
+    metrics |= train_sight(expert, clips, Budget(steps, minutes), seed=seed)
     out_dir.mkdir(parents=True, exist_ok=True)
     expert.half().save_pretrained(out_dir)
     return metrics | evaluate_sync(load_sync_expert(out_dir), load_mouths(corpus, cache, ("val", "test")))

@@ -1,0 +1,110 @@
+"""Emotion recognisers: from a face and from a voice, eight emotions with an intensity.
+
+Both are small and trained on the studio (tasks/training/emotion.py). The face recogniser's features are also what E-FID
+and the emotion-consistency loss look at: it is differentiable and takes crops of any size.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PACKS = Path(__file__).parent / "packs"
+EMOTIONS = ("neutral", "happy", "sad", "angry", "surprised", "fearful", "disgusted", "contempt")
+SIDE = 64
+
+
+class MissingEmotion(FileNotFoundError):
+    """No emotion recogniser at the given source; `remedy` says what to do about it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class FaceEmotion(ModelMixin, ConfigMixin):
+    """Reads the emotion of an aligned crop; about a quarter of a million parameters.
+
+    Forward: crops float [B, 3, S, S] in 0..1 (tasks/crops.py; any size, read at 64 px) →
+    (logits [B, 8] over EMOTIONS, intensity [B] about 0..3).
+    """
+
+    config_name: Any = "config.json"
+
+    @register_to_config
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96, 128), width: int = 128) -> None:
+        super().__init__()
+        sizes = (3, *channels)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(sizes[i], sizes[i + 1], 3, stride=2, padding=1) for i in range(len(channels))
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(8, c) for c in channels)
+        self.out = nn.Linear(channels[-1] * (SIDE >> len(channels)) ** 2, width)
+        self.emotion = nn.Linear(width, len(EMOTIONS))
+        self.intensity = nn.Linear(width, 1)
+
+    def features(self, crops: Tensor) -> Tensor:
+        """crops float [B, 3, S, S] in 0..1 → expression features [B, width]."""
+        if crops.shape[-1] != SIDE:
+            crops = F.interpolate(crops, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+        x = crops * 2 - 1
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.gelu(norm(conv(x)))
+        return F.gelu(self.out(x.flatten(1)))
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.features(crops)
+        return self.emotion(features), self.intensity(features)[:, 0]
+
+
+class VoiceEmotion(ModelMixin, ConfigMixin):
+    """Reads the emotion of a voice from its prosody and its mean spectrum.
+
+    Forward: prosody float [B, 10] (`tasks.speech.Prosody.vector`), spectrum float [B, 160] (mean and standard deviation
+    of the mel frames that hold speech) → (logits [B, 8], intensity [B]).
+    """
+
+    config_name: Any = "config.json"
+
+    @register_to_config
+    def __init__(self, prosody: int = 10, spectrum: int = 160, width: int = 96) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(spectrum, 24)
+        self.hidden = nn.Sequential(
+            nn.Linear(prosody + 24, width), nn.GELU(), nn.Dropout(0.2), nn.Linear(width, width), nn.GELU()
+        )
+        self.emotion = nn.Linear(width, len(EMOTIONS))
+        self.intensity = nn.Linear(width, 1)
+
+    def forward(self, prosody: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.hidden(torch.cat([prosody, F.gelu(self.squeeze(spectrum))], dim=-1))
+        return self.emotion(x), self.intensity(x)[:, 0]
+
+
+def load_face_emotion(source: str | Path = "studio") -> FaceEmotion:
+    """The face recogniser of a shipped pack or of a folder, float32 on the CPU. Raises MissingEmotion."""
+    model = FaceEmotion.from_pretrained(str(_folder(source, "face")), local_files_only=True, low_cpu_mem_usage=False)
+    return model.float().eval().requires_grad_(False)
+
+
+def load_voice_emotion(source: str | Path = "studio") -> VoiceEmotion:
+    """The voice recogniser of a shipped pack or of a folder, float32 on the CPU. Raises MissingEmotion."""
+    model = VoiceEmotion.from_pretrained(str(_folder(source, "voice")), local_files_only=True, low_cpu_mem_usage=False)
+    return model.float().eval().requires_grad_(False)
+
+
+def _folder(source: str | Path, kind: str) -> Path:
+    path = Path(source)
+    folder = path if path.is_dir() else PACKS / str(source) / "emotion"
+    folder = folder / kind if (folder / kind).is_dir() else folder
+    if not (folder / "config.json").is_file():
+        raise MissingEmotion(
+            f"no emotion recogniser at {source}", "name the pack 'studio' or train one: --stage emotion"
+        )
+    return folder
