@@ -3,12 +3,12 @@
 A *pack* is what ``insightface.app.FaceAnalysis`` loads: a folder of ONNX files. `FaceAnalyzer` takes
 
 - ``"studio"``: the small pack that this project trained and ships (``models/packs/studio/faces``);
-- the name of a pack of the user's (``"buffalo_l"``): a folder of that name in ``$DUBWRIGHT_PACKS``, in ``ROOT/packs`` or in
-  insightface's own ``~/.insightface/models``; nothing is ever downloaded;
+- the name of a pack of the user's (``"buffalo_l"``): a folder of that name in ``$DUBWRIGHT_PACKS``, in ``ROOT/packs``
+  or in insightface's own ``~/.insightface/models``; nothing is ever downloaded;
 - a folder, or a single detector file (``scrfd_2.5g_bnkps.onnx``).
 
-What a pack lacks is made up where that is honest (landmarks derived from the five points, and marked as not measured) and
-left out where it is not (no recogniser, no embedding).
+What a pack lacks is made up where that is honest (landmarks derived from the five points, and marked as not measured)
+and left out where it is not (no recogniser, no embedding).
 """
 
 import json
@@ -53,7 +53,7 @@ class MissingPack(FileNotFoundError):
 
 
 class UnusablePack(ValueError):
-    """The pack exists but cannot serve: no detector in it, or one without the five points; ``remedy`` says what to do."""
+    """The pack exists but cannot serve: it has no detector, or one without five points; ``remedy`` says what to do."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -101,11 +101,15 @@ def find_pack(pack: str | Path, root: Path | None = None) -> Path:
     if path.suffix == ".onnx":
         if path.is_file():
             return path
-        raise MissingPack(f"no face detector file {path}", "Check the path; a face pack is a NAME, a folder or a FILE.onnx.")
+        raise MissingPack(
+            f"no face detector file {path}", "Check the path; a face pack is a NAME, a folder or a FILE.onnx."
+        )
     if path.is_dir():
         if any(path.glob("*.onnx")):
             return path
-        raise MissingPack(f"no ONNX files in the folder {path}", "Unpack the pack so that its .onnx files lie in this folder.")
+        raise MissingPack(
+            f"no ONNX files in the folder {path}", "Unpack the pack so that its .onnx files lie in this folder."
+        )
     if path.name == str(pack):
         for folder in pack_folders(root):
             if any((folder / path.name).glob("*.onnx")):
@@ -114,15 +118,16 @@ def find_pack(pack: str | Path, root: Path | None = None) -> Path:
     terms = f" Mind its licence: {NON_COMMERCIAL}." if path.name in INSIGHTFACE_PACKS else ""
     raise MissingPack(
         f"no face pack '{pack}'",
-        f"Put a folder of that name into one of {places} (the first can be set by {PACKS_VARIABLE}), name a folder or a "
-        f"FILE.onnx, or use the shipped pack 'studio'.{terms}",
+        f"Put a folder of that name into one of {places} (the first can be set by {PACKS_VARIABLE}), name a folder or "
+        f"a FILE.onnx, or use the shipped pack 'studio'.{terms}",
     )
 
 
 def licence(pack: str | Path, root: Path | None = None) -> str:
     """The terms under which a pack's weights may be used, in words; 'unknown' where nothing states them.
 
-    Looks at the pack's own card or licence file first, then at the names of insightface's public packs. Raises `MissingPack`.
+    Looks at the pack's own card or licence file first, then at the names of insightface's public packs. Raises
+    `MissingPack`.
     """
     path = find_pack(pack, root)
     folder = path if path.is_dir() else path.parent
@@ -163,8 +168,8 @@ def _session_options(threads: int | None) -> onnxruntime.SessionOptions:
 class FaceAnalyzer:
     """Finds faces, their landmarks and identity with a pack, through insightface's own ``FaceAnalysis``.
 
-    ``det_size`` is the detector's input (width, height); None fits it to each frame's shape (`fitted_size`). ``det_thresh`` is
-    the least score of a face. ``threads`` limits the cores (default: ``OMP_NUM_THREADS``, else all).
+    ``det_size`` is the detector's input (width, height); None fits it to each frame's shape (`fitted_size`).
+    ``det_thresh`` is the least score of a face. ``threads`` limits the cores (default: ``OMP_NUM_THREADS``, else all).
     ``gives`` names what is measured: "landmarks", "embedding". Raises `MissingPack`, `UnusablePack`.
     """
 
@@ -200,7 +205,8 @@ class FaceAnalyzer:
                 (folder / self.path.name).symlink_to(self.path.resolve())
             elif not self.path.is_dir() or not any(self.path.glob("*.onnx")):
                 raise MissingPack(
-                    f"the face pack {self.path} is empty", "Train it: dubwright train --stage detector, landmarks, recogniser."
+                    f"the face pack {self.path} is empty",
+                    "Train it: dubwright train --stage detector, landmarks, recogniser.",
                 )
             try:
                 app = FaceAnalysis(name=str(folder), allowed_modules=list(TASKS), sess_options=options)
@@ -209,9 +215,12 @@ class FaceAnalyzer:
                     f"no face detector among the files of {self.path}", "Use an SCRFD file or a whole insightface pack."
                 ) from error
             except Exception as error:  # onnxruntime's exceptions share no public base class
-                raise UnusablePack(f"cannot load face pack {self.path}: {error}", "The file may be cut off: copy it again.") from error
+                raise UnusablePack(
+                    f"cannot load face pack {self.path}: {error}", "The file may be cut off: copy it again."
+                ) from error
         if self.path.is_file():
-            app.det_model.model_file = str(self.path)  # read again when a new input size asks for a session of its own
+            # Read again when a new input size asks for a session of its own.
+            app.det_model.model_file = str(self.path)
         return app
 
     def detect(self, frame: NDArray[np.uint8], embed: bool = True) -> list[Face]:

@@ -1,7 +1,7 @@
 """The two convolution blocks that all three networks are made of.
 
-Plain 3 x 3 convolutions rather than depthwise ones: on the CPUs this pack is trained and run on they give three times the
-multiplications per second, and bf16 kernels exist for them.
+Plain 3 x 3 convolutions rather than depthwise ones: on the CPUs this pack is trained and run on they give three times
+the multiplications per second, and bf16 kernels exist for them.
 """
 
 from torch import Tensor, nn
@@ -25,7 +25,8 @@ class Residual(nn.Module):
         super().__init__()
         self.first = conv_bn(width, width)
         self.second = conv_bn(width, width, act=False)
-        nn.init.zeros_(self.second[1].weight)  # starts as the identity: deeper nets then train as easily as shallow ones
+        # Starts as the identity: deeper nets then train as easily as shallow ones.
+        nn.init.zeros_(self.second[1].weight)
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:

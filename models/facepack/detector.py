@@ -1,8 +1,8 @@
 """An SCRFD-style face detector: three strides, two anchors a cell, score + box + five points.
 
-Layout of the outputs and of the decoding follows insightface's SCRFD (Guo et al., "Sample and Computation Redistribution
-for Efficient Face Detection", 2021): the cell (i, j) of stride s stands at pixel (s*j, s*i), boxes are distances to the four
-sides and points are offsets, both in units of the stride.
+Layout of the outputs and of the decoding follows insightface's SCRFD (Guo et al., "Sample and Computation
+Redistribution for Efficient Face Detection", 2021): the cell (i, j) of stride s stands at pixel (s*j, s*i), boxes are
+distances to the four sides and points are offsets, both in units of the stride.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def decode_points(centres: Tensor, strides: Tensor, points: Tensor) -> Tensor:
 
 
 class Context(nn.Module):
-    """Adds what lies further away: two chained 5 x 5 maximum pools, joined by a 1 x 1 convolution (as in YOLO's SPPF)."""
+    """Adds what lies further away: two chained 5 x 5 maximum pools and a 1 x 1 convolution (YOLO's SPPF)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ def giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def anchor_boxes(centres: Tensor, strides: Tensor) -> Tensor:
-    """Anchor squares [N,4]: 2 and 4 strides wide, i.e. 16, 32 / 64, 128 / 256, 512 pixels as in SCRFD's configuration."""
+    """Anchor squares [N,4] of 16, 32 / 64, 128 / 256, 512 pixels at strides 8 / 16 / 32, as SCRFD configures them."""
     base = torch.where(strides == 8, 16.0, torch.where(strides == 16, 64.0, 256.0))
     doubled = torch.arange(len(centres), device=centres.device) % ANCHORS + 1
     half = (base * doubled / 2)[:, None]
@@ -47,8 +47,9 @@ def anchor_boxes(centres: Tensor, strides: Tensor) -> Tensor:
 def assign(faces: Faces, centres: Tensor, strides: Tensor, nearest: int = 9) -> tuple[Tensor, Tensor]:
     """Adaptive training sample selection (Zhang et al., CVPR 2020).
 
-    Returns the indices [P] of the anchors that answer for a face and the index [P] of the face of each. A face so small or
-    so oddly placed that no anchor passes is answered by the anchor that overlaps it most, so that every face is learned.
+    Returns the indices [P] of the anchors that answer for a face and the index [P] of the face of each. A face so
+    small or so oddly placed that no anchor passes is answered by the anchor that overlaps it most, so that every face
+    is learned.
     """
     count = len(faces.boxes)
     if count == 0:
@@ -83,8 +84,8 @@ def detector_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Quality focal loss (Li et al. 2020) + 2 GIoU + points; returns the sum and its parts.
 
-    The quality that a score must reach is the IoU of its box now; it is held above 0.6 for the anchors that answer, since with
-    few steps of training low early IoUs would teach the scores to stay low.
+    The quality that a score must reach is the IoU of its box now; it is held above 0.6 for the anchors that answer,
+    since with few steps of training low early IoUs would teach the scores to stay low.
     """
     batch_index, anchor_index, boxes, points = [], [], [], []
     for row, faces in enumerate(truth):
@@ -108,7 +109,9 @@ def detector_loss(
         spots = decode_points(at, reach, predicted.points[rows, anchors])
         point_loss = F.smooth_l1_loss(spots / size, point_truth / size, beta=0.02)
     score = predicted.logits.sigmoid()
-    focal = F.binary_cross_entropy_with_logits(predicted.logits, quality, reduction="none") * (quality - score).abs() ** 2
+    focal = (
+        F.binary_cross_entropy_with_logits(predicted.logits, quality, reduction="none") * (quality - score).abs() ** 2
+    )
     score_loss = focal.sum() / max(len(rows), 1)
     total = score_loss + 2.0 * box_loss + 10.0 * point_loss
     return total, {"score": score_loss.item(), "box": box_loss.item(), "points": point_loss.item()}

@@ -16,8 +16,8 @@ INPUT_MEAN, INPUT_STD = 127.5, 127.5
 class FaceEmbedder(nn.Module):
     """Face [B,3,112,112] float RGB, (value - 127.5) / 127.5, aligned to ArcFace's template -> embedding [B,512].
 
-    The last map is read by a depthwise 7 x 7 convolution (MobileFaceNet, Chen et al. 2018): each place of an aligned face
-    has its own weight, which global pooling would throw away.
+    The last map is read by a depthwise 7 x 7 convolution (MobileFaceNet, Chen et al. 2018): each place of an aligned
+    face has its own weight, which global pooling would throw away.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 96, 160), embedding: int = EMBEDDING) -> None:
@@ -32,7 +32,9 @@ class FaceEmbedder(nn.Module):
             conv_bn(middle, coarse, stride=2),
             Residual(coarse),
         )
-        self.read = nn.Sequential(nn.Conv2d(coarse, coarse, INPUT_SIZE // 16, groups=coarse, bias=False), nn.BatchNorm2d(coarse))
+        self.read = nn.Sequential(
+            nn.Conv2d(coarse, coarse, INPUT_SIZE // 16, groups=coarse, bias=False), nn.BatchNorm2d(coarse)
+        )
         self.project = nn.Linear(coarse, embedding, bias=False)
         self.norm = nn.BatchNorm1d(embedding)
 

@@ -1,9 +1,9 @@
 """ONNX files that insightface recognises by their shapes, small because their weights are stored as float16.
 
-insightface decides what a file is from its graph alone (`insightface/model_zoo/model_zoo.py`): five or more outputs make a
-detector (nine: strides 8, 16, 32 with five points, two anchors a cell; order scores, boxes, points), a 192 x 192 input makes a
-landmark model, another square input of at least 112 a recogniser. It also reads the names of the first nodes: a `Sub` and a
-`Mul` among them would tell it that the graph normalises its own input.
+insightface decides what a file is from its graph alone (`insightface/model_zoo/model_zoo.py`): five or more outputs
+make a detector (nine: strides 8, 16, 32 with five points, two anchors a cell; order scores, boxes, points), a 192 x
+192 input makes a landmark model, another square input of at least 112 a recogniser. It also reads the names of the
+first nodes: a `Sub` and a `Mul` among them would tell it that the graph normalises its own input.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ HALF_FROM = 256  # tensors of fewer values stay float32: halving them saves noth
 
 
 class _DetectorOutputs(nn.Module):
-    """The detector as insightface wants it: sigmoid scores, then boxes, then points, one tensor per stride, batch of one."""
+    """The detector as insightface wants it: all scores (sigmoid), all boxes, all points, by stride; batch of one."""
 
     def __init__(self, detector: FaceDetector) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """106 landmarks from a 192 x 192 crop: heat maps read by their mean, corrected by a global term.
 
-A plain regression from pooled features (as in insightface's 2d106det) needs long training to become fine; the mean of a soft
-heat map ("integral regression", Sun et al. 2018) is fine from the start, but cannot leave the crop and shrinks
+A plain regression from pooled features (as in insightface's 2d106det) needs long training to become fine; the mean of
+a soft heat map ("integral regression", Sun et al. 2018) is fine from the start, but cannot leave the crop and shrinks
 towards its middle. The sum of both keeps what each does well.
 """
 
@@ -35,7 +35,8 @@ class LandmarkNet(nn.Module):
         nn.init.normal_(self.shift.weight, std=1e-3)
         nn.init.zeros_(self.shift.bias)
         cells = INPUT_SIZE // 8
-        # Cell i of the heat map looks at pixel 8 i (odd kernels, stride 2, padding 1), which is 8 i / 96 - 1 in crop units.
+        # Cell i of the heat map looks at pixel 8 i (odd kernels, stride 2, padding 1), which is 8 i / 96 - 1 in crop
+        # units.
         place = torch.arange(cells, dtype=torch.float32) * 8 / (INPUT_SIZE / 2) - 1
         y, x = torch.meshgrid(place, place, indexing="ij")
         self.register_buffer("place", torch.stack([x.reshape(-1), y.reshape(-1)], -1), persistent=False)

@@ -53,7 +53,9 @@ def shapes(rng: np.random.Generator, height: int, width: int) -> Image:
         if kind == 0:
             cv2.rectangle(image, (x, y), (x + a, y + b), colour, thickness)
         elif kind == 1:
-            cv2.ellipse(image, (x, y), (a // 2, b // 2), float(rng.uniform(0, 180)), 0, 360, colour, thickness, cv2.LINE_AA)
+            cv2.ellipse(
+                image, (x, y), (a // 2, b // 2), float(rng.uniform(0, 180)), 0, 360, colour, thickness, cv2.LINE_AA
+            )
         elif kind == 2:
             cv2.line(image, (x, y), (x + a, y - b), colour, int(rng.integers(1, 6)), cv2.LINE_AA)
         else:
@@ -70,7 +72,9 @@ def title_card(rng: np.random.Generator, height: int, width: int) -> Image:
         text = "".join(rng.choice(list(LETTERS), int(rng.integers(3, 24))))
         place = (int(rng.integers(-20, width // 2 + 1)), int(rng.integers(10, height + 1)))
         font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX]))
-        cv2.putText(image, text, place, font, float(rng.uniform(0.3, 2.5)), _colour(rng), int(rng.integers(1, 5)), cv2.LINE_AA)
+        cv2.putText(
+            image, text, place, font, float(rng.uniform(0.3, 2.5)), _colour(rng), int(rng.integers(1, 5)), cv2.LINE_AA
+        )
     return image
 
 

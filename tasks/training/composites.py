@@ -14,7 +14,9 @@ Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 
-def similarity(scale: float, angle: float, source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+def similarity(
+    scale: float, angle: float, source: NDArray[np.floating], target: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Matrix [2,3] that scales, turns by ``angle`` rad and brings the point ``source`` to ``target``."""
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     turn = np.array([[cosine, -sine], [sine, cosine]])
@@ -40,15 +42,16 @@ def change_background(rng: np.random.Generator, frame: Image, alpha: Image) -> I
 
 
 def _shrunk(image: Image, scale: float) -> tuple[Image, float]:
-    """A picture brought close to its final scale by area averaging, since warping alone would alias; and what is left."""
+    """A picture averaged down to near its final scale, since warping alone would alias; and the scale still to do."""
     if scale >= 0.75:
         return image, scale
     side = max(4, round(image.shape[0] * scale))
-    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8), scale * image.shape[0] / side
+    small = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    return small, scale * image.shape[0] / side
 
 
 def paste(canvas: Image, frame: Image, alpha: Image, matrix: NDArray[np.float64]) -> Image:
-    """``canvas`` with the head of a still (``frame``, ``alpha``) laid on it through ``matrix`` (still px -> canvas px)."""
+    """``canvas`` with a head (``frame``, ``alpha``) laid on it through ``matrix`` (still px -> canvas px)."""
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     picture, left = _shrunk(np.dstack([frame, alpha]), scale)
     shrink = scale / left
@@ -75,11 +78,13 @@ def _occlude(rng: np.random.Generator, canvas: Image, box: Points) -> None:
     x, y = (box[:2] + size * rng.uniform(0, 1, 2)).astype(int)
     a, b = (size * rng.uniform(0.08, 0.25, 2)).astype(int)
     colour = tuple(int(value) for value in rng.integers(0, 256, 3))
-    cv2.ellipse(canvas, (int(x), int(y)), (int(a) + 1, int(b) + 1), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+    cv2.ellipse(
+        canvas, (int(x), int(y)), (int(a) + 1, int(b) + 1), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA
+    )
 
 
 def scene(rng: np.random.Generator, stills: Stills, size: int) -> tuple[Image, Points, Points]:
-    """A picture uint8 RGB [size,size,3] with no, one or several heads; boxes float32 [K,4] and points [K,5,2] in pixels.
+    """A picture uint8 RGB [size,size,3] with K >= 0 heads; boxes float32 [K,4] and points [K,5,2] in pixels.
 
     A fifth has no face at all; half of these carry scrambled heads, so that colours and edges of a face are not enough.
     """
@@ -113,7 +118,7 @@ def scene(rng: np.random.Generator, stills: Stills, size: int) -> tuple[Image, P
         else:
             continue
         alpha = stills.alpha[row]
-        if rng.random() < 0.12:  # with its own background: a picture in the picture
+        if rng.random() < 0.25:  # with its own background: a picture in the picture
             alpha = np.full_like(alpha, 255)
         canvas = paste(canvas, stills.frames[row], alpha, matrix)
         boxes.append(moved)
@@ -131,4 +136,9 @@ def _strew(rng: np.random.Generator, canvas: Image, stills: Stills) -> None:
     side = int(rng.integers(24, max(25, size // 2)))
     x, y = rng.integers(0, size - side, 2)
     tiles = scramble(rng, stills.frames[rng.integers(len(stills))], int(rng.integers(3, 5)))
-    canvas[y : y + side, x : x + side] = cv2.resize(tiles, (side, side), interpolation=cv2.INTER_AREA)
+    tiles = np.asarray(cv2.resize(tiles, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    shown = np.ones((side, side), bool)
+    if rng.random() < 0.5:  # round, too: the outline of a head alone is not a face either
+        row, column = (np.indices((side, side)) - side / 2) / (side / 2)
+        shown = row**2 + (column / rng.uniform(0.6, 0.9)) ** 2 < 1
+    canvas[y : y + side, x : x + side][shown] = tiles[shown]

@@ -14,7 +14,8 @@ from models.facepack.detector import INPUT_MEAN, INPUT_STD, Detections, anchor_c
 from models.facepack.detector_loss import Faces, detector_loss
 from tasks.training.composites import scene
 from tasks.training.expert_loop import Budget, train_expert
-from tasks.training.stills import Stills, read_stills
+from tasks.training.faces import read_faces
+from tasks.training.stills import Stills
 
 SIZES = (224, 256, 320)  # input sides, drawn per batch: the same net must serve several frame shapes
 Report = Callable[[int, float, dict[str, float]], None]
@@ -43,12 +44,12 @@ def train_detector(
     batch: int = 16,
     report: Report | None = None,
 ) -> dict[str, float]:
-    """Train on the stills in ``corpus`` (people held out by `Stills.split` are not touched); write OUT/det_studio.onnx.
+    """Train on the stills or the talking corpus in ``corpus``, without the people held out; write OUT/det_studio.onnx.
 
     Returns the running means of the losses. Raises FileNotFoundError without stills, ValueError without a budget.
     """
     budget = Budget(steps, minutes)
-    stills, _ = read_stills(corpus).split()
+    stills, _ = read_faces(corpus).split()
     rng = np.random.default_rng([seed, 1])
     torch.manual_seed(seed)
     net = FaceDetector().to(device, memory_format=torch.channels_last)

@@ -52,7 +52,8 @@ class AveragedWeights:
     def update(self, module: nn.Module) -> None:
         """Take in the module's weights as they are now."""
         self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))  # a short run must not average its random start
+        # A short run must not average its random start.
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, value in module.state_dict().items():
             if value.is_floating_point():
                 self.state[name].lerp_(value, 1 - decay)
@@ -75,9 +76,9 @@ def train_expert(
 ) -> dict[str, float]:
     """Train ``net`` (and a throw-away ``also``, such as a classifier) in place and leave it with its averaged weights.
 
-    ``loss_of_batch(progress)`` draws a batch and returns its loss and named parts; ``report(step, progress, parts)`` is called
-    every ``report_every`` steps with running means. Returns the last running means with "steps" and "seconds".
-    Raises FloatingPointError if the loss stops being a number.
+    ``loss_of_batch(progress)`` draws a batch and returns its loss and named parts; ``report(step, progress, parts)``
+    is called every ``report_every`` steps with running means. Returns the last running means with "steps" and
+    "seconds". Raises FloatingPointError if the loss stops being a number.
     """
     parameters = [*net.parameters(), *(also.parameters() if also is not None else ())]
     decayed = [p for p in parameters if p.ndim > 1]
@@ -94,7 +95,9 @@ def train_expert(
             group["lr"] = learning_rate(progress, peak_rate)
         loss, parts = loss_of_batch(progress)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss.item()} at step {step}: lower the rate or look at the data")
+            raise FloatingPointError(
+                f"the loss became {loss.item()} at step {step}: lower the rate or look at the data"
+            )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)

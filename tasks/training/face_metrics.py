@@ -1,4 +1,4 @@
-"""How good a face pack is, measured through insightface on people it has never seen, against the studio's exact truth."""
+"""How good a face pack is: measured through insightface, on people it has never seen, against the truth."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ CANVAS = (288, 512)  # height, width of the pictures, those of a small video
 FACE_PIXELS = (40.0, 230.0)  # longer side of the face's box in them
 MATCH_IOU = 0.5
 PROTOCOL = (
-    "held-out people; each still pasted at a random place, turned by N(0, 6 degrees), face 40-230 px, on a random 512x288 "
-    "backdrop with mild blur, noise and JPEG; read by insightface's FaceAnalysis at score >= 0.5; a face counts as found at "
-    "IoU >= 0.5; landmark error = mean distance of 106 points / distance of the eyes; identity over all pairs of found faces"
+    "held-out people; each frame pasted at a random place, turned by N(0, 6 degrees), face 40-230 px, on a random "
+    "512x288 backdrop with mild blur, noise and JPEG; read by insightface's FaceAnalysis at score >= 0.5; a face "
+    "counts as found at IoU >= 0.5; landmark error = mean distance of 106 points / distance of the eyes; identity over all "
+    "pairs of found faces"
 )
 
 
@@ -78,7 +79,7 @@ def _score(tally: _Tally, faces: list[Face], box: NDArray[np.float32], truth: ND
 
 
 def verification(embeddings: NDArray[np.float32], people: NDArray[np.int64]) -> dict[str, float]:
-    """True accepts at 1 % and at 0.1 % false accepts over all pairs, the threshold (cosine) of the former, pair counts."""
+    """True accepts at 1 % and at 0.1 % false accepts over all pairs, the former's threshold (cosine), pair counts."""
     cosine = embeddings @ embeddings.T
     same = people[:, None] == people[None]
     pair = np.triu(np.ones_like(same), 1)
@@ -98,8 +99,9 @@ def verification(embeddings: NDArray[np.float32], people: NDArray[np.int64]) -> 
 def measure_face_pack(analyzer: FaceAnalyzer, held_out: Stills, seed: int = 0, empty: int = 300) -> dict[str, float]:
     """The pack's numbers on held-out stills and on ``empty`` face-free pictures (protocol: `PROTOCOL`).
 
-    recall and errors are shares (0.01 = 1 %), false_positives are detections per face-free picture, opening_correlation is
-    Pearson's between measured and true mouth opening, milliseconds is the mean time of one picture.
+    recall and errors are shares (0.01 = 1 %), false_positives are detections per face-free picture,
+    opening_correlation is Pearson's between measured and true mouth opening, milliseconds is the mean time of one
+    picture.
     """
     rng = np.random.default_rng([seed, 4])
     tally = _Tally()

@@ -1,4 +1,8 @@
-"""Make the studio face pack from nothing: stills, three networks, the pack's card and its measured numbers."""
+"""Make the studio face pack from nothing: stills, three networks, the pack's card and its measured numbers.
+
+The shipped pack came from a talking corpus (`tasks.studio.corpus`) for detector and landmarks, which must follow
+speech, and from stills of many people for the recogniser.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ from pathlib import Path
 from models.faces import PACK_CARD, FaceAnalyzer
 from tasks.training.detector import train_detector
 from tasks.training.face_metrics import PROTOCOL, measure_face_pack
+from tasks.training.faces import read_faces
 from tasks.training.landmarks import train_landmarks
 from tasks.training.recogniser import train_recogniser
-from tasks.training.stills import SIZE, read_stills, render_stills
+from tasks.training.stills import render_stills
 
 NETWORKS = {"landmarks": train_landmarks, "recogniser": train_recogniser, "detector": train_detector}
 CARD = {
@@ -26,19 +31,21 @@ Log = Callable[[str], None]
 def train_face_pack(
     out: Path,
     stills: Path,
-    identities: int = 480,
+    corpus: Path | None = None,
+    identities: int = 300,
     per_identity: int = 8,
-    minutes: float = 12.0,
+    minutes: float = 8.0,
     steps: int | None = None,
     networks: tuple[str, ...] = tuple(NETWORKS),
     device: str = "cpu",
     seed: int = 0,
-    size: int = SIZE,
+    size: int = 112,
     workers: int = 1,
     log: Log = print,
 ) -> dict[str, object]:
-    """Render the stills that are missing, train ``networks`` for ``minutes`` (or ``steps``) each, write the ONNX files, the pack's
-    card and metrics.json into ``out``. Networks not named keep their files. Returns what metrics.json holds.
+    """Render the stills that are missing, train ``networks`` for ``minutes`` (or ``steps``) each, write the ONNX
+    files, the pack's card and metrics.json into ``out``. Networks not named keep their files. ``corpus``: a talking
+    corpus for detector and landmarks (default: the stills). Returns what metrics.json holds.
 
     Raises ValueError for an unknown network.
     """
@@ -59,13 +66,22 @@ def train_face_pack(
             losses = " ".join(f"{key} {value:.4f}" for key, value in parts.items())
             log(f"{name}: step {step}, {progress:.0%}, {losses}")
 
-        training[name] = NETWORKS[name](
-            stills, out, steps=steps, minutes=None if steps else minutes, device=device, seed=seed, report=report
-        )
+        source = stills if name == "recogniser" or corpus is None else corpus
+        spent = {"steps": steps} if steps is not None else {"minutes": minutes}
+        training[name] = NETWORKS[name](source, out, device=device, seed=seed, report=report, **spent)
     (out / PACK_CARD).write_text(json.dumps(CARD, indent=2) + "\n")
     if len(list(out.glob("*.onnx"))) == len(NETWORKS):
-        _, held_out = read_stills(stills).split()
-        record |= {"protocol": PROTOCOL, "metrics": measure_face_pack(FaceAnalyzer(out), held_out, seed)}
-        log(json.dumps(record["metrics"], indent=2))
+        record |= measure(out, stills, corpus, seed)
+        log(json.dumps(record, indent=2))
     path.write_text(json.dumps(record, indent=2) + "\n")
     return record
+
+
+def measure(pack: Path, stills: Path, corpus: Path | None = None, seed: int = 0) -> dict[str, object]:
+    """The pack's numbers on people held out, of the stills and (where there is one) of the talking corpus."""
+    sources = {"stills": stills} if corpus is None else {"stills": stills, "corpus": corpus}
+    analyzer = FaceAnalyzer(pack)
+    metrics = {
+        name: measure_face_pack(analyzer, read_faces(folder).split()[1], seed) for name, folder in sources.items()
+    }
+    return {"protocol": PROTOCOL, "metrics": metrics}

@@ -16,8 +16,9 @@ from models.facepack.landmarker import CROP_SCALE, INPUT_MEAN, INPUT_SIZE, INPUT
 from models.landmarks106 import CONTOUR, INNER_LOWER, INNER_UPPER, MOUTH
 from tasks.training.composites import change_background, move, similarity
 from tasks.training.expert_loop import Budget, train_expert
+from tasks.training.faces import read_faces
 from tasks.training.photometric import degrade, recolour
-from tasks.training.stills import Stills, read_stills
+from tasks.training.stills import Stills
 
 Image = NDArray[np.uint8]
 Report = Callable[[int, float, dict[str, float]], None]
@@ -30,8 +31,8 @@ def landmark_crop(
 ) -> tuple[Image, NDArray[np.float32]]:
     """One training crop uint8 RGB [192,192,3] and its landmarks float32 [106,2] in -1..1.
 
-    The crop is insightface's (a square of 1.5 x the longer side round the box's middle) for a box as wrong as a detector's,
-    turned a little, and now and then taken from a smaller picture, as faces in a wide shot are.
+    The crop is insightface's (a square of 1.5 x the longer side round the box's middle) for a box as wrong as a
+    detector's, turned a little, and now and then taken from a smaller picture, as faces in a wide shot are.
     """
     if rng.random() < 0.7:
         frame = change_background(rng, frame, alpha)
@@ -43,7 +44,7 @@ def landmark_crop(
         frame = np.asarray(cv2.resize(frame, (small, small), interpolation=cv2.INTER_AREA), np.uint8)
         landmarks = (landmarks + 0.5) * shrink - 0.5
         bbox, side = (bbox + 0.5) * shrink - 0.5, side * shrink
-    frame = degrade(rng, recolour(rng, frame))
+    frame = degrade(rng, recolour(rng, frame), 0.7)
     if rng.random() < 0.25:
         frame = _cut_close(rng, frame, bbox)
     middle = (bbox[:2] + bbox[2:]) / 2 + rng.normal(0, BOX_SHIFT, 2).clip(-0.12, 0.12) * side
@@ -75,7 +76,7 @@ def landmark_batch(rng: np.random.Generator, stills: Stills, batch: int, device:
 
 
 def point_weights() -> Tensor:
-    """[106,1]: lips three times as dear as the rest, since the mouth's opening is what everything later is judged by."""
+    """[106,1]: lips weigh three times as much, since the mouth's opening is what later stages are judged by."""
     weights = torch.ones(POINTS, 1)
     weights[list(CONTOUR)] = 0.6
     weights[list(MOUTH)] = 3.0
@@ -89,15 +90,15 @@ def train_landmarks(
     minutes: float | None = None,
     device: str = "cpu",
     seed: int = 0,
-    batch: int = 32,
+    batch: int = 24,
     report: Report | None = None,
 ) -> dict[str, float]:
-    """Train on the stills in ``corpus`` (without the people held out); write OUT/lmk_studio.onnx.
+    """Train on the stills or the talking corpus in ``corpus`` (without the people held out); write OUT/lmk_studio.onnx.
 
     Returns the running means of the losses. Raises FileNotFoundError without stills, ValueError without a budget.
     """
     budget = Budget(steps, minutes)
-    stills, _ = read_stills(corpus).split()
+    stills, _ = read_faces(corpus).split()
     rng = np.random.default_rng([seed, 2])
     torch.manual_seed(seed)
     net = LandmarkNet().to(device, memory_format=torch.channels_last)

@@ -15,8 +15,9 @@ from models.facepack import PACK_FILES, CosineMargin, FaceEmbedder, export_embed
 from models.facepack.embedder import INPUT_MEAN, INPUT_SIZE, INPUT_STD
 from tasks.training.composites import change_background
 from tasks.training.expert_loop import Budget, train_expert
+from tasks.training.faces import read_faces
 from tasks.training.photometric import degrade, recolour
-from tasks.training.stills import Stills, read_stills
+from tasks.training.stills import Stills
 
 Image = NDArray[np.uint8]
 Report = Callable[[int, float, dict[str, float]], None]
@@ -29,7 +30,7 @@ TEMPLATE = np.array(
 
 
 def similarity_fit(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Least-squares similarity [2,3] from points [N,2] to points [N,2] (Umeyama 1991), as insightface's alignment does."""
+    """Least-squares similarity [2,3] between points [N,2] (Umeyama 1991), as insightface's alignment."""
     from_mean, to_mean = source.mean(0), target.mean(0)
     a, b = (source - from_mean) @ np.array([1, 1j]), (target - to_mean) @ np.array([1, 1j])
     turn = (np.conj(a) @ b) / (np.conj(a) @ a).real
@@ -38,7 +39,7 @@ def similarity_fit(source: NDArray[np.floating], target: NDArray[np.floating]) -
 
 
 def aligned_face(rng: np.random.Generator, frame: Image, alpha: Image, kps: NDArray[np.float32]) -> Image:
-    """One training face uint8 RGB [112,112,3], aligned by points as wrong as a detector's, sometimes from a small picture."""
+    """One training face uint8 RGB [112,112,3], aligned by points as wrong as a detector's."""
     if rng.random() < 0.8:
         frame = change_background(rng, frame, alpha)
     if rng.random() < 0.4:
@@ -71,12 +72,12 @@ def train_recogniser(
     batch: int = 64,
     report: Report | None = None,
 ) -> dict[str, float]:
-    """Train on the people in ``corpus`` that are not held out; write OUT/rec_studio.onnx.
+    """Train on the people of a stills folder or a talking corpus that are not held out; write OUT/rec_studio.onnx.
 
     Returns the running means of the loss. Raises FileNotFoundError without stills, ValueError without a budget.
     """
     budget = Budget(steps, minutes)
-    stills, _ = read_stills(corpus).split()
+    stills, _ = read_faces(corpus).split()
     people, classes = np.unique(stills.identity, return_inverse=True)
     rng = np.random.default_rng([seed, 3])
     torch.manual_seed(seed)

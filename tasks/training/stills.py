@@ -1,7 +1,7 @@
 """Single studio frames of many people: what the face pack is trained and judged on.
 
-A talking corpus has few people and many alike frames; a recogniser and a landmark net want the opposite. Here every person gets
-a handful of frames, each with its own pose, expression, mouth and light, with the exact truth beside it.
+A talking corpus has few people and many alike frames; a recogniser and a landmark net want the opposite. Here every
+person gets a handful of frames, each with its own pose, expression, mouth and light, with the exact truth beside it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,17 +23,23 @@ from tasks.studio.identity import sample_identity
 from tasks.studio.render import render, sample_scene
 
 SIZE = 160  # pixels
-FRAMING = (0.62, 1.0)  # head heights in picture heights: the face then has 70 to 120 px, about what insightface's crop gives it
+# Head heights in picture heights: the face then has 70 to 120 px, about what insightface's crop gives it.
+FRAMING = (0.62, 1.0)
 FRAMES_A_LIGHT = 2  # frames of one person that share a light and a camera
 COMPILE_FROM = 400  # frames in all from which building the renderer's kernel pays
-IDENTITY_BASE = 7_000_000  # identity seeds of the stills start here, so that no person of a talking corpus is among them
+# Identity seeds of the stills start here, so that no person of a talking corpus is among them.
+IDENTITY_BASE = 7_000_000
 HELD_OUT = 10  # every tenth person is held out of training
 
 
 @dataclass
 class Stills:
-    """N frames: frames uint8 RGB [N,S,S,3], alpha uint8 [N,S,S] (255 = head), landmarks float32 [N,106,2], kps [N,5,2],
-    bbox [N,4] (all px), mouth_opening float32 [N] in eye distances, identity int64 [N] (the person's number)."""
+    """N frames with their truth.
+
+    frames uint8 RGB [N,S,S,3], alpha uint8 [N,S,S] (255 = head), landmarks float32 [N,106,2], kps [N,5,2], bbox [N,4]
+    (all px), mouth_opening float32 [N] in eye distances, identity int64 [N] (the person's number), held_out bool [N]
+    (people that are never trained on).
+    """
 
     frames: NDArray[np.uint8]
     alpha: NDArray[np.uint8]
@@ -41,6 +48,7 @@ class Stills:
     bbox: NDArray[np.float32]
     mouth_opening: NDArray[np.float32]
     identity: NDArray[np.int64]
+    held_out: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -51,8 +59,7 @@ class Stills:
 
     def split(self) -> tuple[Stills, Stills]:
         """Frames of the people to train on, and of the people held out."""
-        held = self.identity % HELD_OUT == HELD_OUT - 1
-        return self.of(~held), self.of(held)
+        return self.of(~self.held_out), self.of(self.held_out)
 
 
 def sample_controls(rng: np.random.Generator, frames: int) -> Controls:
@@ -79,13 +86,15 @@ def sample_controls(rng: np.random.Generator, frames: int) -> Controls:
     return controls
 
 
-def _encode(images: NDArray[np.uint8], extension: str, options: list[int]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _encode(
+    images: NDArray[np.uint8], extension: str, options: list[int]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     parts = [cv2.imencode(extension, image, options)[1].reshape(-1) for image in images]
     return np.concatenate(parts), np.cumsum([0, *(len(part) for part in parts)])
 
 
 def _decode(data: NDArray[np.uint8], ends: NDArray[np.int64], flag: int) -> NDArray[np.uint8]:
-    return np.stack([cv2.imdecode(data[start:end], flag) for start, end in zip(ends[:-1], ends[1:], strict=True)])
+    return np.stack([cv2.imdecode(data[start:end], flag) for start, end in pairwise(ends)])
 
 
 def render_person(
@@ -136,8 +145,11 @@ def render_stills(
     workers: int = 1,
     device: str = "cpu",
 ) -> Iterator[Path]:
-    """Render ``identities`` people x ``per_identity`` frames of ``size`` px into OUT/person-NNNNNN.npz; yields each file when it
-    is there. Persons already rendered are skipped, so a stopped run goes on. ``workers`` processes, one core each."""
+    """Render ``identities`` people x ``per_identity`` frames of ``size`` px, one file OUT/person-NNNNNN.npz a person.
+
+    Yields each file when it is there. Persons already rendered are skipped, so a stopped run goes on. ``workers``
+    processes, one core each.
+    """
     out.mkdir(parents=True, exist_ok=True)
     compile_field = identities * per_identity >= COMPILE_FROM
     jobs = [
@@ -153,13 +165,15 @@ def render_stills(
 
 
 def read_stills(folder: Path, persons: Sequence[int] | None = None) -> Stills:
-    """All stills of a folder (or of some persons) in memory: about 100 kB a frame at 160 px. Raises FileNotFoundError."""
+    """All stills of a folder (or of some persons), about 100 kB a frame at 160 px. Raises FileNotFoundError."""
     files = sorted(folder.glob("person-*.npz"))
     if persons is not None:
         wanted = {f"person-{person:06d}.npz" for person in persons}
         files = [file for file in files if file.name in wanted]
     if not files:
-        raise FileNotFoundError(f"no studio stills in {folder}: render them first (dubwright train --stage detector does)")
+        raise FileNotFoundError(
+            f"no studio stills in {folder}: render them first (dubwright train --stage detector does)"
+        )
     rows: dict[str, list[NDArray[np.generic]]] = {name: [] for name in Stills.__dataclass_fields__}
     for file in files:
         with np.load(file) as stored:
@@ -168,5 +182,7 @@ def read_stills(folder: Path, persons: Sequence[int] | None = None) -> Stills:
             rows["alpha"].append(_decode(stored["mattes"], stored["matte_ends"], cv2.IMREAD_GRAYSCALE))
             for name in ("landmarks", "kps", "bbox", "mouth_opening"):
                 rows[name].append(stored[name])
-            rows["identity"].append(np.full(len(frames), int(stored["person"]), np.int64))
+            person = int(stored["person"])
+            rows["identity"].append(np.full(len(frames), person, np.int64))
+            rows["held_out"].append(np.full(len(frames), person % HELD_OUT == HELD_OUT - 1))
     return Stills(**{name: np.concatenate(parts) for name, parts in rows.items()})

@@ -53,7 +53,9 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def on_canvas(shot: Rendered, frame: int, height: int, width: int, left: int, top: int, side: int) -> np.ndarray:
     canvas = np.full((height, width, 3), (90, 110, 120), np.uint8)
-    canvas[top : top + side, left : left + side] = cv2.resize(shot.frames[frame], (side, side), interpolation=cv2.INTER_AREA)
+    canvas[top : top + side, left : left + side] = cv2.resize(
+        shot.frames[frame], (side, side), interpolation=cv2.INTER_AREA
+    )
     return canvas
 
 
@@ -63,7 +65,13 @@ def test_the_studio_pack_gives_everything(analyzer: FaceAnalyzer) -> None:
 
 @pytest.mark.parametrize(
     ("height", "width", "left", "top", "side"),
-    [(192, 192, 0, 0, 192), (180, 320, 100, 4, 170), (288, 512, 330, 60, 180), (640, 360, 20, 250, 320), (720, 1280, 500, 90, 420)],
+    [
+        (192, 192, 0, 0, 192),
+        (180, 320, 100, 4, 170),
+        (288, 512, 330, 60, 180),
+        (640, 360, 20, 250, 320),
+        (720, 1280, 500, 90, 420),
+    ],
 )
 def test_positions_are_those_of_the_frame(
     analyzer: FaceAnalyzer, people: list[Rendered], height: int, width: int, left: int, top: int, side: int
@@ -130,7 +138,9 @@ def test_odd_and_tiny_frames(analyzer: FaceAnalyzer) -> None:
         assert analyzer.detect(np.full((height, width, 3), 60, np.uint8)) == []
 
 
-@pytest.mark.parametrize("frame", [np.zeros((64, 64), np.uint8), np.zeros((64, 64, 4), np.uint8), np.zeros((64, 64, 3))])
+@pytest.mark.parametrize(
+    "frame", [np.zeros((64, 64), np.uint8), np.zeros((64, 64, 4), np.uint8), np.zeros((64, 64, 3))]
+)
 def test_frames_of_another_kind_are_refused(analyzer: FaceAnalyzer, frame: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8 RGB"):
         analyzer.detect(frame)
@@ -138,7 +148,13 @@ def test_frames_of_another_kind_are_refused(analyzer: FaceAnalyzer, frame: np.nd
 
 @pytest.mark.parametrize(
     ("height", "width", "expected"),
-    [(180, 320, (320, 192)), (288, 512, (512, 288)), (1920, 1080, (384, 640)), (64, 64, (320, 320)), (1080, 1920, (640, 384))],
+    [
+        (180, 320, (320, 192)),
+        (288, 512, (512, 288)),
+        (1920, 1080, (384, 640)),
+        (64, 64, (320, 320)),
+        (1080, 1920, (640, 384)),
+    ],
 )
 def test_detector_input_follows_the_frame(height: int, width: int, expected: tuple[int, int]) -> None:
     assert fitted_size(height, width) == expected
@@ -177,7 +193,7 @@ def test_licences_are_named(tmp_path: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a network")
-    with pytest.raises(UnusablePack, match="broken.onnx"):
+    with pytest.raises(UnusablePack, match=r"broken\.onnx"):
         FaceAnalyzer(broken)
     shutil.copy(PACKS / "studio" / "faces" / "rec_studio.onnx", tmp_path / "only_identity.onnx")
     with pytest.raises(UnusablePack, match="no face detector"):
@@ -196,7 +212,12 @@ def _portrait(name: str) -> np.ndarray:
 @real_weights
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("face_recognition__obama.jpg", 1), ("face_recognition__biden.jpg", 1), ("face_recognition__two_people.jpg", 2), ("hallo2__3.jpg", 1)],
+    [
+        ("face_recognition__obama.jpg", 1),
+        ("face_recognition__biden.jpg", 1),
+        ("face_recognition__two_people.jpg", 2),
+        ("hallo2__3.jpg", 1),
+    ],
 )
 def test_a_lone_detector_finds_real_people_and_says_what_it_made_up(name: str, count: int) -> None:
     lone = FaceAnalyzer(SCRFD)

@@ -1,4 +1,6 @@
-"""Training of the face pack: truth survives every change of the picture, and a few steps give a pack that insightface loads."""
+"""Training of the face pack: truth survives every change of the picture, and a few steps give a pack that insightface
+loads.
+"""
 
 from pathlib import Path
 
@@ -7,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.faces import FaceAnalyzer
 from models.facepack import PACK_FILES
+from models.faces import FaceAnalyzer
 from tasks.training.backdrops import KINDS, backdrop, scramble
 from tasks.training.composites import move, move_box, paste, scene, similarity
 from tasks.training.detector import detector_batch, train_detector
