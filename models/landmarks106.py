@@ -1,7 +1,7 @@
 """The 106 facial landmarks in the order of insightface's 2d106 models, as named groups of indices.
 
-Sides are the image's. The order is a public fact of the 2d106det model (insightface, alignment/coordinate_reg, its markup
-picture and the widely used table from 106 to iBUG-68 points).
+Sides are the image's. The order is a public fact of the 2d106det model (insightface, alignment/coordinate_reg, its
+markup picture and the widely used table from 106 to iBUG-68 points).
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ INNER_UPPER = 62
 INNER_LOWER = 60
 # iBUG-68 point i is landmark IBUG68[i] here.
 IBUG68 = (
-    1, 10, 12, 14, 16, 3, 5, 7, 0, 23, 21, 19, 32, 30, 28, 26, 17, 43, 48, 49, 51, 50, 102, 103, 104, 105, 101, 72, 73, 74,
-    86, 78, 79, 80, 85, 84, 35, 41, 42, 39, 37, 36, 89, 95, 96, 93, 91, 90, 52, 64, 63, 71, 67, 68, 61, 58, 59, 53, 56, 55,
-    65, 66, 62, 70, 69, 57, 60, 54,
+    1, 10, 12, 14, 16, 3, 5, 7, 0, 23, 21, 19, 32, 30, 28, 26, 17,
+    43, 48, 49, 51, 50, 102, 103, 104, 105, 101, 72, 73, 74, 86, 78, 79, 80, 85, 84,
+    35, 41, 42, 39, 37, 36, 89, 95, 96, 93, 91, 90,
+    52, 64, 63, 71, 67, 68, 61, 58, 59, 53, 56, 55, 65, 66, 62, 70, 69, 57, 60, 54,
 )  # fmt: skip
 # The counterpart of each landmark in the mirrored picture.
 MIRROR = (
@@ -81,7 +82,7 @@ _FIVE = ((33, 35, 36, 37, 39, 40, 41, 42), (87, 89, 90, 91, 93, 94, 95, 96), (86
 
 
 def kps_from(landmarks: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Five points [...,5,2] (eyes, nose tip, mouth corners; image order) of landmarks [...,106,2], in the same units."""
+    """Five points [...,5,2] (eyes, nose tip, mouth corners; image order) of landmarks [...,106,2], in their units."""
     return np.stack([landmarks[..., list(index), :].mean(-2) for index in _FIVE], -2)
 
 

@@ -1,7 +1,7 @@
 """What moves a studio face: action units, articulation, head pose and gaze, one row per frame.
 
-Action units are FACS intensities in 0..1 (Ekman, Friesen and Hager, 2002). `L` and `R` are the subject's own left and right;
-AU43 is eye closure, so a blink is a short AU43. Articulation is the vocal tract as far as it shows on the lips.
+Action units are FACS intensities in 0..1 (Ekman, Friesen and Hager, 2002). `L` and `R` are the subject's own left and
+right; AU43 is eye closure, so a blink is a short AU43. Articulation is the vocal tract as far as it shows on the lips.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ class Controls:
     """Face controls over T frames.
 
     aus: float32 [T,20] FACS intensities 0..1 in the order of AUS.
-    articulation: float32 [T,6] 0..1: jaw drop, lip spread, rounding, lips pressed shut, lower lip to teeth, tongue to teeth.
-    pose: float32 [T,6]: yaw, pitch, roll in rad (positive yaw looks to image right, positive pitch looks up, positive roll
-    leans clockwise in the image), x, y, z in head units (about 0.12 m; x to image right, y up, z to the camera).
+    articulation: float32 [T,6] 0..1: jaw drop, lip spread, rounding, lips pressed shut, lower lip to teeth,
+    tongue to teeth.
+    pose: float32 [T,6]: yaw, pitch, roll in rad (positive yaw looks to image right, positive pitch looks up, positive
+    roll leans clockwise in the image), x, y, z in head units (about 0.12 m; x to image right, y up, z to the camera).
     gaze: float32 [T,2] rad, relative to the head: to image right, up.
     """
 
@@ -88,16 +89,17 @@ class Controls:
     def concat(cls, parts: Sequence[Controls]) -> Controls:
         """One after another in time."""
         return cls(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("aus", "articulation", "pose", "gaze"))
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("aus", "articulation", "pose", "gaze")
+            )
         )
 
     def set(self, name: str, value: float | npt.NDArray[np.floating]) -> Controls:
-        """Set one named control (of AUS, ARTICULATION, POSE or GAZE; "AU12", "AU14", "AU43" set both sides) in place."""
+        """Set one named control of AUS, ARTICULATION, POSE or GAZE in place; "AU12", "AU14", "AU43" set both sides."""
         sides = [f"{name}L", f"{name}R"] if f"{name}L" in AUS else [name]
         for side in sides:
-            array, names = next(
-                (pair for pair in self._named() if side in pair[1]), (None, ())
-            )
+            array, names = next((pair for pair in self._named() if side in pair[1]), (None, ()))
             if array is None:
                 raise ValueError(f"no control is called {name!r}")
             array[:, names.index(side)] = value

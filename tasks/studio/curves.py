@@ -1,7 +1,7 @@
 """The face's feature curves as functions of x: lips, lids, brows.
 
-The field carves and raises the face along these curves, the materials colour it by them and the truth puts landmarks on them,
-so the three cannot disagree.
+The field carves and raises the face along these curves, the materials colour it by them and the truth puts landmarks on
+them, so the three cannot disagree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tasks.studio.shapes import hill, square
 
 
 class Mouth(NamedTuple):
-    """Heights (y) of the lip edges at x, `u` = x in half mouth widths, `s` = how much lip there is (0 from the corners on)."""
+    """Heights (y) of the lip edges at x; `u` is x in half mouth widths, `s` the share of lip (0 at the corners)."""
 
     u: Tensor
     s: Tensor

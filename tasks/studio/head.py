@@ -1,7 +1,7 @@
 """The head as a signed-distance field: skull, face, eyes, lips, teeth, tongue, hair, glasses, neck and clothes.
 
-Base masses are smooth unions of ellipsoids; folds, lips and cheeks are Gaussian relief along the feature curves; mouth and
-eyes are carved along those curves. Lengths are head units (about 0.12 m).
+Base masses are smooth unions of ellipsoids; folds, lips and cheeks are Gaussian relief along the feature curves; mouth
+and eyes are carved along those curves. Lengths are head units (about 0.12 m).
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def skull(x: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     d = union(d, ellipsoid(x, y + 0.12, z - 0.06, q.face_x, q.face_y, 0.565), 0.16)
     jaw = ellipsoid(x, y - q.jaw_cy, z - q.jaw_cz, q.jaw_x, q.jaw_y, 0.465)
     d = union(d, jaw, 0.20)
-    corner = ellipsoid(ax - q.jaw_corner_x + 0.05, y - q.jaw_cy - 0.02, z - q.jaw_cz + 0.13, 0.06 + q.jaw_corner, 0.15, 0.17)
+    corner = ellipsoid(
+        ax - q.jaw_corner_x + 0.05, y - q.jaw_cy - 0.02, z - q.jaw_cz + 0.13, 0.06 + q.jaw_corner, 0.15, 0.17
+    )
     d = union(d, corner, 0.16)
     d = union(d, ellipsoid(x, y - q.chin_cy, z - q.chin_cz, q.chin_x, 0.125, 0.155), 0.17)
     # cheekbones, full cheeks, temples
@@ -56,15 +58,22 @@ def face(x: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, lids: Eye) -> Ten
     # dental arch, groove under the lower lip, philtrum
     lip_y = y - q.mouth_y
     front = ramp(0.25, 0.5, z)
-    d = d - (0.048 * bump(x, lip_y, z - 0.62, 0.24, 0.15, 0.25) + q.pout * bump(x, lip_y + 0.4 * q.open_low, z - 0.66, 0.15, 0.12 + 0.5 * q.open_low, 0.3))
-    d = d + 0.024 * bump(x, y - 0.5 * (q.chin_cy + q.mouth_y - q.open_low - q.lip_low) + 0.0, z - 0.62, 0.17, 0.035, 0.3)
+    d = d - (
+        0.048 * bump(x, lip_y, z - 0.62, 0.24, 0.15, 0.25)
+        + q.pout * bump(x, lip_y + 0.4 * q.open_low, z - 0.66, 0.15, 0.12 + 0.5 * q.open_low, 0.3)
+    )
+    d = d + 0.024 * bump(x, y - 0.5 * (q.chin_cy + q.mouth_y - q.open_low - q.lip_low), z - 0.62, 0.17, 0.035, 0.3)
     d = d - q.chin_boss * bump(x, y - q.chin_cy - 0.02, z - 0.62, 0.10, 0.07, 0.2)
     # nose
     along = torch.clamp((0.07 - y) * (1.0 / (0.07 - q.nose_y)), 0.0, 1.0)
     bridge_z = 0.60 + (q.nose_z - 0.615) * along + q.nose_hook * 4.0 * along * (1.0 - along)
     over = torch.clamp(y - 0.07, 0.0, 1.0) + torch.clamp(q.nose_y - y, 0.0, 1.0)
     bridge = torch.sqrt(square(x) + square(z - bridge_z) + square(over)) - (0.040 + 0.020 * along) * q.nose_bridge
-    nose = union(bridge, ellipsoid(x, y - q.nose_y, z - q.nose_z, q.nose_tip * 1.08 * q.nose_w, q.nose_tip * 0.95, q.nose_tip), 0.06)
+    nose = union(
+        bridge,
+        ellipsoid(x, y - q.nose_y, z - q.nose_z, q.nose_tip * 1.08 * q.nose_w, q.nose_tip * 0.95, q.nose_tip),
+        0.06,
+    )
     wing = ellipsoid(ax - q.wing_x, y - q.wing_y, z - 0.695, 0.046, 0.050, 0.075)
     nose = union(nose, wing, 0.045)
     nostril = bump(ax - 0.052 * q.nose_w, y - q.wing_y + 0.036, z - 0.755, 0.030, 0.022, 0.045)
@@ -101,27 +110,37 @@ def face(x: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, lids: Eye) -> Ten
     d = d - front * q.frown * 0.010 * bump(ax - 0.11, y - 0.15, z - 0.66, 0.05, 0.05, 0.3)
     lines = torch.cos((y - 0.42 + 0.15 * x * x) * 75.0)
     d = d + (0.0045 * q.raised + 0.0012 * q.wrinkles) * lines * bump(x, y - 0.42, z - 0.62, 0.30, 0.12, 0.25)
-    d = d + 0.007 * q.wrinkle_nose * torch.cos((y - 0.02 + 0.5 * square(ax)) * 95.0) * bump(x, y - 0.015, z - 0.68, 0.09, 0.085, 0.2)
+    d = d + 0.007 * q.wrinkle_nose * torch.cos((y - 0.02 + 0.5 * square(ax)) * 95.0) * bump(
+        x, y - 0.015, z - 0.68, 0.09, 0.085, 0.2
+    )
     # lips
     v_up = (y - lips.inner_up) / (lips.outer_up - lips.inner_up + 0.012)
     v_low = (lips.inner_low - y) / (lips.inner_low - lips.outer_low + 0.012)
     plump = torch.sqrt(lips.s + 1e-6) * front
-    d = d - plump * (q.bulge_up * hill(v_up - 0.50, 0.52) * ramp(-0.1, 0.2, v_up) + q.bulge_low * hill(v_low - 0.48, 0.50) * ramp(-0.1, 0.2, v_low))
+    d = d - plump * (
+        q.bulge_up * hill(v_up - 0.50, 0.52) * ramp(-0.1, 0.2, v_up)
+        + q.bulge_low * hill(v_low - 0.48, 0.50) * ramp(-0.1, 0.2, v_low)
+    )
     d = d + q.tuck * 0.040 * lips.s * bump(x, y - lips.inner_low + 0.02, z - 0.68, 0.3, 0.045, 0.2)
-    # beards
-    d = d - _beard(x, ax, y, z, q, lips, front)
-    return d
+    return d - _beard(x, ax, y, z, q, lips, front)
 
 
 def _beard(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, front: Tensor) -> Tensor:
     cheek, moustache = beard_cover(x, ax, y, z, q, lips)
-    rough = 0.9 + 0.1 * torch.sin(x * 41.0 + 3.0 * torch.sin(y * 23.0)) * torch.sin(y * 37.0 + 3.0 * torch.sin(x * 19.0))
+    rough = 0.9 + 0.1 * torch.sin(x * 41.0 + 3.0 * torch.sin(y * 23.0)) * torch.sin(
+        y * 37.0 + 3.0 * torch.sin(x * 19.0)
+    )
     return (q.beard * cheek + q.goatee * cheek * hill(x, 0.19) + q.moustache * moustache * front) * rough
 
 
 def beard_cover(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth) -> tuple[Tensor, Tensor]:
     """Where hair grows on a face 0..1: (all of the beard, its moustache), never on the lips."""
-    line = -0.39 - 0.42 * torch.clamp(ax - 0.12, 0.0, 0.14) + 1.25 * torch.clamp(ax - 0.30, 0.0, 0.3) + 0.6 * torch.clamp(0.2 - z, 0.0, 0.5)
+    line = (
+        -0.39
+        - 0.42 * torch.clamp(ax - 0.12, 0.0, 0.14)
+        + 1.25 * torch.clamp(ax - 0.30, 0.0, 0.3)
+        + 0.6 * torch.clamp(0.2 - z, 0.0, 0.5)
+    )
     line = torch.minimum(line, q.wing_y - 0.05 + 1.2 * torch.clamp(ax - 0.20, 0.0, 1.0))
     beside = (torch.abs(lips.u) - 1.0) * q.mouth_w_l
     off_lips = torch.maximum(torch.maximum(y - lips.outer_up, lips.outer_low - y), beside)
@@ -142,7 +161,14 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
     covered = skin + 0.045
     # ears: a tilted shell with a hollow
     ear_z = z + 0.10 + 0.25 * y
-    ear = ellipsoid(ax - 0.600 * (q.skull_x * (1.0 / 0.595)) - 0.022 - 0.04 * q.ear_out, y + 0.09, ear_z + 0.3 * (ax - 0.6), 0.050, 0.195 * q.ear, 0.115 * q.ear)
+    ear = ellipsoid(
+        ax - 0.600 * (q.skull_x * (1.0 / 0.595)) - 0.022 - 0.04 * q.ear_out,
+        y + 0.09,
+        ear_z + 0.3 * (ax - 0.6),
+        0.050,
+        0.195 * q.ear,
+        0.115 * q.ear,
+    )
     ear = ear + 0.030 * bump(ax - 0.655, y + 0.10, ear_z - 0.02, 0.05, 0.10, 0.055)
     skin = union(skin, ear, 0.035)
     # open the eyes and the mouth
@@ -166,8 +192,15 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
     bx, by, bz = wx - q.body_x, wy - q.body_y, wz - q.body_z
     down = torch.clamp((-0.45 - by) * (1.0 / 1.0), 0.0, 1.0)
     neck_x, neck_z = bx - (q.tx - q.body_x) * (1.0 - down) * 0.6, bz + 0.16 + 0.10 * down
-    widen = q.neck * (1.0 + 0.12 * square(1.0 - down) * 0.0 + 0.22 * ramp(0.55, 1.0, down))
-    neck = torch.sqrt(square(neck_x) + square(neck_z * 0.92) + square(torch.clamp(-1.40 - by, 0.0, 9.0) + torch.clamp(by + 0.35, 0.0, 9.0))) - widen
+    widen = q.neck * (1.0 + 0.22 * ramp(0.55, 1.0, down))
+    neck = (
+        torch.sqrt(
+            square(neck_x)
+            + square(neck_z * 0.92)
+            + square(torch.clamp(-1.40 - by, 0.0, 9.0) + torch.clamp(by + 0.35, 0.0, 9.0))
+        )
+        - widen
+    )
     neck = neck - 0.018 * hill(torch.abs(neck_x) - 0.10 - 0.12 * (1.0 - down), 0.06) * ramp(-0.1, 0.1, neck_z)
     slope = 0.16 * torch.sqrt(bx * bx + 0.02)  # trapezius to shoulder
     torso = ellipsoid(bx, by + 2.02 + slope, bz + 0.26, 1.30 * q.shoulder, 0.80, 0.47)
@@ -184,12 +217,25 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
 def neckline(bx: Tensor, by: Tensor, bz: Tensor, q: Rig) -> Tensor:
     """Distance below (negative) or above the edge of the clothes."""
     drop = q.neckline * 0.42 * hill(bx, 0.30) * ramp(-0.1, 0.2, bz)
-    return (by + 1.17 + 0.10 * ramp(-0.4, 0.3, bz) + drop - 0.25 * q.neckline * torch.clamp(torch.abs(bx) - 0.3, 0.0, 0.4)) * 0.8
+    return (
+        by + 1.17 + 0.10 * ramp(-0.4, 0.3, bz) + drop - 0.25 * q.neckline * torch.clamp(torch.abs(bx) - 0.3, 0.0, 0.4)
+    ) * 0.8
 
 
 def _hair(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
-    curls = torch.sin(x * 23.0 + 2.0 * torch.sin(y * 11.0)) * torch.sin(y * 21.0 + 2.0 * torch.sin(z * 13.0)) * torch.sin(z * 22.0 + 2.0 * torch.sin(x * 12.0))
-    cap = ellipsoid(x, y - 0.29 - 0.4 * q.cap_y, z + 0.10, q.skull_x + q.cap, q.skull_y + 0.6 * q.cap_y, q.skull_z + q.cap * 0.8 - 0.01)
+    curls = (
+        torch.sin(x * 23.0 + 2.0 * torch.sin(y * 11.0))
+        * torch.sin(y * 21.0 + 2.0 * torch.sin(z * 13.0))
+        * torch.sin(z * 22.0 + 2.0 * torch.sin(x * 12.0))
+    )
+    cap = ellipsoid(
+        x,
+        y - 0.29 - 0.4 * q.cap_y,
+        z + 0.10,
+        q.skull_x + q.cap,
+        q.skull_y + 0.6 * q.cap_y,
+        q.skull_z + q.cap * 0.8 - 0.01,
+    )
     ends = q.hair_end - y + 0.25 * torch.clamp(z, -0.3, 0.6)
     cap = intersection(cap, ends, 0.06)
     curtain = ellipsoid(x, y - q.curtain_cy, z + 0.16, q.curtain_x, q.curtain_y, 0.64)
@@ -198,14 +244,18 @@ def _hair(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     # the face looks out of an opening bounded by the hairline
     fx = (x - q.part * ramp(0.1, 0.6, y)) * (1.0 / q.opening_x)
     height = (y + 0.30) * (1.0 / (0.30 + q.opening_y))
-    arc = torch.sqrt(fx * fx * torch.clamp(0.75 + 0.25 * fx * fx, 0.0, 2.0) + square(torch.clamp(height, 0.0, 9.0)) + 1e-6)
+    arc = torch.sqrt(
+        fx * fx * torch.clamp(0.75 + 0.25 * fx * fx, 0.0, 2.0) + square(torch.clamp(height, 0.0, 9.0)) + 1e-6
+    )
     turn = torch.atan2(x - q.part, torch.clamp(y, 0.05, 9.0))
     drift = 2.0 * torch.sin(y * 5.0 + 3.0 * x) + 2.5 * z
     strands = torch.sin(turn * 23.0 + drift) + 0.6 * torch.sin(turn * 41.0 - 1.7 * drift + 1.0)
     arc = arc + 0.005 * strands + 0.010 * torch.sin(turn * 6.0 + 9.0 * q.part)
-    gap = torch.maximum((arc - 1.0) * 0.45, (q.opening_side - 0.25 * torch.clamp(y, min=0.0) + 0.50 * torch.clamp(y + 0.35, max=0.0) - z) * 0.8)
+    gap = torch.maximum(
+        (arc - 1.0) * 0.45,
+        (q.opening_side - 0.25 * torch.clamp(y, min=0.0) + 0.50 * torch.clamp(y + 0.35, max=0.0) - z) * 0.8,
+    )
     hair = intersection(hair, -gap, 0.045)
-    bun = ellipsoid(x, y - 0.93, z + 0.42, 1.0, 1.0, 1.0) - 0.0
     bun = torch.sqrt(square(x) + square(y - 0.90) + square(z + 0.45)) - q.bun
     hair = union(hair, bun, 0.06)
     return hair - q.curl * curls - 0.003 * strands * ramp(0.03, 0.0, q.curl)
@@ -219,9 +269,18 @@ def _glasses(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     hard = torch.sqrt(torch.sqrt(square(rx * rx) + square(ry * ry) + 1e-9))
     ring = (soft * q.glasses_p + hard * (1.0 - q.glasses_p) - 1.0) * 0.165
     rim = torch.sqrt(square(ring) + square(plane)) - 0.0195
-    bridge = torch.sqrt(square(y - 0.04 + 0.8 * ax * ax) + square(plane - 0.0) + square(torch.clamp(ax - 0.075, 0.0, 1.0))) - 0.017
+    bridge = (
+        torch.sqrt(square(y - 0.04 + 0.8 * ax * ax) + square(plane) + square(torch.clamp(ax - 0.075, 0.0, 1.0))) - 0.017
+    )
     arm_x = ax - 0.47 - 0.20 * torch.clamp(0.6 - z, 0.0, 0.7)
-    arm = torch.sqrt(square(arm_x) + square(y - 0.06) + square(torch.clamp(z - 0.60, 0.0, 9.0) + torch.clamp(-0.05 - z, 0.0, 9.0))) - 0.018
+    arm = (
+        torch.sqrt(
+            square(arm_x)
+            + square(y - 0.06)
+            + square(torch.clamp(z - 0.60, 0.0, 9.0) + torch.clamp(-0.05 - z, 0.0, 9.0))
+        )
+        - 0.018
+    )
     return torch.minimum(torch.minimum(rim, bridge), arm) + q.glasses
 
 

@@ -1,6 +1,6 @@
 """Who a studio face is: shape, skin, hair and clothes as numbers, drawn from a seed.
 
-Shape values are in head units (about 0.12 m) or factors round 1; the average adult proportions they vary are Farkas' (1994).
+Shape values are in head units (about 0.12 m) or factors round 1; the adult proportions they vary are Farkas' (1994).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
 @dataclass(frozen=True)
 class Identity:
-    """One person. Colours are linear RGB 0..1; `masculine` and `age` (0 young, 1 old) are hints for voice and names too."""
+    """One person. Colours are linear RGB 0..1; `masculine` and `age` (0 young, 1 old) hint at voice and name too."""
 
     seed: int
     masculine: float
@@ -107,7 +107,14 @@ _HAIR_COLOURS = np.array(
      [0.24, 0.065, 0.02], [0.22, 0.205, 0.19], [0.40, 0.385, 0.36]]
 )  # fmt: skip
 _IRIS_COLOURS = np.array(
-    [[0.055, 0.025, 0.012], [0.13, 0.06, 0.025], [0.16, 0.12, 0.045], [0.09, 0.14, 0.07], [0.10, 0.17, 0.26], [0.18, 0.22, 0.25]]
+    [
+        [0.055, 0.025, 0.012],
+        [0.13, 0.06, 0.025],
+        [0.16, 0.12, 0.045],
+        [0.09, 0.14, 0.07],
+        [0.10, 0.17, 0.26],
+        [0.18, 0.22, 0.25],
+    ]
 )
 _SKIN_LIGHT = np.array([0.80, 0.55, 0.43])
 _SKIN_TAN = np.array([0.52, 0.30, 0.19])
@@ -139,7 +146,9 @@ def sample_identity(seed: int) -> Identity:
     if age > 0.62 and rng.random() < 0.7:
         hair_pick = int(rng.choice([6, 7]))
     hair = _HAIR_COLOURS[hair_pick] * (1 + 0.2 * rng.standard_normal(3) * 0.3) * rng.uniform(0.75, 1.3)
-    iris_pick = rng.choice(6, p=[0.6, 0.28, 0.06, 0.03, 0.02, 0.01] if tone > 0.45 else [0.12, 0.2, 0.16, 0.16, 0.24, 0.12])
+    iris_pick = rng.choice(
+        6, p=[0.6, 0.28, 0.06, 0.03, 0.02, 0.01] if tone > 0.45 else [0.12, 0.2, 0.16, 0.16, 0.24, 0.12]
+    )
     lips = skin * np.array([0.82, 0.50, 0.52]) + np.array([0.03, 0.0, 0.005])
     lipstick = (man < 0.5) * (rng.random() < 0.5) * rng.uniform(0.3, 0.9)
     stick = np.array([[0.50, 0.05, 0.07], [0.45, 0.10, 0.13], [0.30, 0.03, 0.07], [0.62, 0.17, 0.16]])[rng.integers(4)]
@@ -154,29 +163,74 @@ def sample_identity(seed: int) -> Identity:
     cloth = (0.04 + 0.5 * hue) * rng.uniform(0.25, 1.0)
     accent = (0.05 + 0.7 * rng.uniform(0, 1, 3)) * rng.uniform(0.4, 1.0)
     return Identity(
-        seed=seed, masculine=man, age=age,
-        head_width=around(0.99 + 0.02 * man, 0.035), head_height=around(1.0, 0.035), head_depth=around(1.0, 0.03),
-        face_length=around(0.99 + 0.02 * man, 0.035), face_width=around(1.0, 0.045), jaw_width=around(0.90 + 0.14 * man, 0.07),
-        jaw_angle=around(0.1 + 0.5 * man, 0.25), chin_width=around(0.86 + 0.28 * man, 0.12),
-        chin_forward=around(0.006 * man, 0.016), chin_length=around(0.01 * man, 0.022),
-        cheekbone=around(0.5, 0.35), cheek_full=around(0.45 - 0.2 * age, 0.35), brow_ridge=around(0.15 + 0.6 * man, 0.2),
-        ear_size=around(1.0 + 0.08 * age, 0.08), ear_out=around(0.4, 0.3), neck_width=around(0.86 + 0.19 * man, 0.05),
+        seed=seed,
+        masculine=man,
+        age=age,
+        head_width=around(0.99 + 0.02 * man, 0.035),
+        head_height=around(1.0, 0.035),
+        head_depth=around(1.0, 0.03),
+        face_length=around(0.99 + 0.02 * man, 0.035),
+        face_width=around(1.0, 0.045),
+        jaw_width=around(0.90 + 0.14 * man, 0.07),
+        jaw_angle=around(0.1 + 0.5 * man, 0.25),
+        chin_width=around(0.86 + 0.28 * man, 0.12),
+        chin_forward=around(0.006 * man, 0.016),
+        chin_length=around(0.01 * man, 0.022),
+        cheekbone=around(0.5, 0.35),
+        cheek_full=around(0.45 - 0.2 * age, 0.35),
+        brow_ridge=around(0.15 + 0.6 * man, 0.2),
+        ear_size=around(1.0 + 0.08 * age, 0.08),
+        ear_out=around(0.4, 0.3),
+        neck_width=around(0.86 + 0.19 * man, 0.05),
         shoulder_width=around(0.9 + 0.2 * man, 0.06),
-        nose_length=around(1.0, 0.06), nose_width=around(1.0 + 0.10 * tone, 0.09), nose_bridge=around(1.0, 0.12),
-        nose_forward=around(0.0, 0.02), nose_tip=around(1.0, 0.10), nose_hook=around(0.0, 0.012),
-        eye_apart=around(1.0, 0.03), eye_width=around(1.0, 0.045), eye_open=around(1.06 - 0.1 * man, 0.09),
-        eye_tilt=around(0.008, 0.008), eye_depth=around(0.0, 0.010), lid_crease=around(0.6, 0.3, -1.8), iris_size=around(1.0, 0.04),
-        brow_height=around(0.012 - 0.022 * man, 0.012), brow_thick=around(0.82 + 0.35 * man, 0.15), brow_arch=around(0.7 - 0.35 * man, 0.25),
-        brow_tilt=around(0.01, 0.012), brow_dark=float(rng.uniform(0.65, 1.0)),
-        mouth_width=around(1.0, 0.06), mouth_height=around(0.0, 0.015), lip_upper=around(1.05 - 0.2 * man + 0.25 * tone - 0.2 * age, 0.16),
-        lip_lower=around(1.05 - 0.12 * man + 0.2 * tone - 0.15 * age, 0.14), cupid=around(0.5, 0.25), lip_corner=around(0.0, 0.008),
-        skin=_colour(skin), redness=float(rng.uniform(0.2, 1.0)), freckles=float((rng.random() < 0.25) * (tone < 0.4) * rng.uniform(0.3, 1.0)),
-        mole=float(rng.uniform(0, 1)), gloss=float(rng.uniform(0.3, 1.0)), lips=_colour(lips), iris=_colour(_IRIS_COLOURS[iris_pick] * rng.uniform(0.8, 1.3)),
-        hair=_colour(hair), brow=_colour(hair * 0.7 + 0.3 * hair * np.array([1.0, 0.8, 0.7]) * 0.5), eyeliner=float((man < 0.5) * rng.uniform(0.0, 1.0)),
-        blush=float((man < 0.5) * rng.uniform(0.0, 0.8)), teeth=float(rng.uniform(0.75, 1.0)),
-        hair_style=style, hair_volume=float(rng.uniform(0.0, 1.0)), hairline=around(0.0, 0.035), part=float(rng.uniform(-1, 1)),
-        beard=beard, beard_amount=float(rng.uniform(0.35, 1.0)), glasses=int(rng.random() < 0.2) * int(rng.integers(1, 4)),
+        nose_length=around(1.0, 0.06),
+        nose_width=around(1.0 + 0.10 * tone, 0.09),
+        nose_bridge=around(1.0, 0.12),
+        nose_forward=around(0.0, 0.02),
+        nose_tip=around(1.0, 0.10),
+        nose_hook=around(0.0, 0.012),
+        eye_apart=around(1.0, 0.03),
+        eye_width=around(1.0, 0.045),
+        eye_open=around(1.06 - 0.1 * man, 0.09),
+        eye_tilt=around(0.008, 0.008),
+        eye_depth=around(0.0, 0.010),
+        lid_crease=around(0.6, 0.3, -1.8),
+        iris_size=around(1.0, 0.04),
+        brow_height=around(0.012 - 0.022 * man, 0.012),
+        brow_thick=around(0.82 + 0.35 * man, 0.15),
+        brow_arch=around(0.7 - 0.35 * man, 0.25),
+        brow_tilt=around(0.01, 0.012),
+        brow_dark=float(rng.uniform(0.65, 1.0)),
+        mouth_width=around(1.0, 0.06),
+        mouth_height=around(0.0, 0.015),
+        lip_upper=around(1.05 - 0.2 * man + 0.25 * tone - 0.2 * age, 0.16),
+        lip_lower=around(1.05 - 0.12 * man + 0.2 * tone - 0.15 * age, 0.14),
+        cupid=around(0.5, 0.25),
+        lip_corner=around(0.0, 0.008),
+        skin=_colour(skin),
+        redness=float(rng.uniform(0.2, 1.0)),
+        freckles=float((rng.random() < 0.25) * (tone < 0.4) * rng.uniform(0.3, 1.0)),
+        mole=float(rng.uniform(0, 1)),
+        gloss=float(rng.uniform(0.3, 1.0)),
+        lips=_colour(lips),
+        iris=_colour(_IRIS_COLOURS[iris_pick] * rng.uniform(0.8, 1.3)),
+        hair=_colour(hair),
+        brow=_colour(hair * 0.7 + 0.3 * hair * np.array([1.0, 0.8, 0.7]) * 0.5),
+        eyeliner=float((man < 0.5) * rng.uniform(0.0, 1.0)),
+        blush=float((man < 0.5) * rng.uniform(0.0, 0.8)),
+        teeth=float(rng.uniform(0.75, 1.0)),
+        hair_style=style,
+        hair_volume=float(rng.uniform(0.0, 1.0)),
+        hairline=around(0.0, 0.035),
+        part=float(rng.uniform(-1, 1)),
+        beard=beard,
+        beard_amount=float(rng.uniform(0.35, 1.0)),
+        glasses=int(rng.random() < 0.2) * int(rng.integers(1, 4)),
         glasses_colour=_colour(rng.choice([0.01, 0.03, 0.25]) * rng.uniform(0.5, 1.2, 3)),
-        wrinkles=float(np.clip(age * 1.25 - 0.25, 0, 1)), cloth=_colour(cloth), cloth_accent=_colour(accent),
-        neckline=float(rng.uniform(0.0, 1.0) * (1.0 - 0.6 * man)), collar=float(rng.random() < 0.35), pattern=float(rng.integers(0, 4)),
-    )  # fmt: skip
+        wrinkles=float(np.clip(age * 1.25 - 0.25, 0, 1)),
+        cloth=_colour(cloth),
+        cloth_accent=_colour(accent),
+        neckline=float(rng.uniform(0.0, 1.0) * (1.0 - 0.6 * man)),
+        collar=float(rng.random() < 0.35),
+        pattern=float(rng.integers(0, 4)),
+    )

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tasks.studio.controls import Controls
 from tasks.studio.materials import shade
-from tasks.studio.rig import build_rig, rig_rows
+from tasks.studio.posing import build_rig
+from tasks.studio.rig import rig_rows
 from tasks.studio.scene import Scene, sample_scene
 from tasks.studio.trace import Tracer, compiled_field, field_along, has_compiler
 from tasks.studio.truth import truth
@@ -28,9 +29,9 @@ COMPILE_FROM = 400  # frames in one call from which building the kernel (about a
 class Rendered:
     """T frames and their truth.
 
-    frames uint8 [T,H,W,3] RGB; alpha uint8 [T,H,W] figure coverage; materials uint8 [T,H,W] ids of tasks.studio.materials;
-    landmarks float32 [T,106,2], kps float32 [T,5,2], bbox float32 [T,4] in px; mouth_opening float32 [T] in eye distances;
-    visible bool [T]: all five points in the frame and the face turned to the camera.
+    frames uint8 [T,H,W,3] RGB; alpha uint8 [T,H,W] figure coverage; materials uint8 [T,H,W] ids of
+    tasks.studio.materials; landmarks float32 [T,106,2], kps float32 [T,5,2], bbox float32 [T,4] in px; mouth_opening
+    float32 [T] in eye distances; visible bool [T]: all five points in the frame and the face turned to the camera.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -49,9 +50,17 @@ def _evaluator(frames: int, compile_field: bool | None) -> Callable[..., Tensor]
         return field_along
     fast = compiled_field()
 
+    broken = False
+
     def evaluate(*arguments: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.no_grad():
-            return fast(*arguments)
+        nonlocal broken
+        if not broken:
+            try:
+                return fast(*arguments)
+            except RuntimeError as error:  # a compiler that is there but does not work
+                log.warning("torch.compile failed, rendering goes on slowly: %s", str(error).splitlines()[0])
+                broken = True
+        return field_along(*arguments)
 
     return evaluate
 
@@ -65,12 +74,17 @@ def _tone(linear: Tensor) -> Tensor:
 
 @torch.no_grad()
 def render(
-    scene: Scene, controls: Controls, size: tuple[int, int] = (160, 160), device: str = "cpu", *, compile_field: bool | None = None
+    scene: Scene,
+    controls: Controls,
+    size: tuple[int, int] = (160, 160),
+    device: str = "cpu",
+    *,
+    compile_field: bool | None = None,
 ) -> Rendered:
     """Render every row of `controls` at `size` (width, height), frame by frame so that memory stays constant.
 
-    compile_field: build the field with torch.compile; None does so for long calls where a compiler is present. The picture
-    is the same either way, up to rounding.
+    compile_field: build the field with torch.compile; None does so for long calls where a compiler is present. The
+    picture is the same either way, up to rounding.
     """
     width, height = size
     frames = len(controls)
@@ -84,7 +98,11 @@ def render(
         hits = tracer.trace(rig[i], scene.light.key)
         colour, ids = shade(hits, rig[i], scene.identity, scene.light, tracer.pixel)
         index = tracer.image_index[hits.index]
-        image, mask, material = backdrop.clone(), torch.zeros(width * height, device=device), torch.zeros(width * height, dtype=torch.uint8, device=device)
+        image, mask, material = (
+            backdrop.clone(),
+            torch.zeros(width * height, device=device),
+            torch.zeros(width * height, dtype=torch.uint8, device=device),
+        )
         image[index] += (colour - image[index]) * hits.coverage[:, None]
         mask[index] = hits.coverage
         material[index] = torch.where(hits.coverage > 0.5, ids, torch.zeros_like(ids))
@@ -94,10 +112,17 @@ def render(
     answers = [truth(part, scene.camera, size) for part in rig.split(64)]
 
     def gather(name: str) -> npt.NDArray[np.float32]:
-        return torch.cat([getattr(answer, name) for answer in answers]).cpu().numpy()
+        return torch.cat([getattr(answer, name) for answer in answers]).float().cpu().numpy()
 
     return Rendered(
-        out.numpy(), alpha.numpy(), materials.numpy(), gather("landmarks"), gather("kps"), gather("bbox"), gather("mouth_opening"), gather("visible")
+        out.numpy(),
+        alpha.numpy(),
+        materials.numpy(),
+        gather("landmarks"),
+        gather("kps"),
+        gather("bbox"),
+        gather("mouth_opening"),
+        gather("visible") > 0.5,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tasks.studio.identity import Identity
+from tasks.studio.identity import Colour, Identity
 from tasks.studio.materials import Light
 from tasks.studio.trace import Camera
 
@@ -19,7 +19,7 @@ class Background:
     """A backdrop: kind 0 gradient, 1 blurred shapes, 2 room with a window; two or three linear colours and a seed."""
 
     kind: int
-    colours: tuple[tuple[float, float, float], ...]
+    colours: tuple[Colour, ...]
     seed: int
 
     def picture(self, size: tuple[int, int]) -> FloatArray:
@@ -64,6 +64,11 @@ def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
     return x / length, y / length, z / length
 
 
+def _colour(values: npt.NDArray[np.float64]) -> Colour:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
 def sample_scene(identity: Identity, seed: int, *, framing: tuple[float, float] = (0.55, 0.85)) -> Scene:
     """Light, backdrop and framing for a person; `framing` bounds the head's height (chin to crown) in image heights."""
     rng = np.random.default_rng([seed, 0x5CE])
@@ -79,20 +84,26 @@ def sample_scene(identity: Identity, seed: int, *, framing: tuple[float, float] 
     rim = rng.uniform(0.0, 0.75) ** 1.5
     skin_level = 0.3 * identity.skin[0] + 0.6 * identity.skin[1] + 0.1 * identity.skin[2]
     light = Light(
-        key=_unit(side * rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.75), 1.0), key_colour=lamp(power, warm),
-        fill=_unit(-side * rng.uniform(0.4, 1.0), rng.uniform(-0.15, 0.3), 0.9), fill_colour=lamp(power * (0.42 - 0.4 * contrast), -0.5 * warm),
-        rim=_unit(-side * rng.uniform(0.6, 1.0), rng.uniform(0.1, 0.6), -0.55), rim_colour=tuple(float(v) for v in rim * rim_hue),
+        key=_unit(side * rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.75), 1.0),
+        key_colour=lamp(power, warm),
+        fill=_unit(-side * rng.uniform(0.4, 1.0), rng.uniform(-0.15, 0.3), 0.9),
+        fill_colour=lamp(power * (0.42 - 0.4 * contrast), -0.5 * warm),
+        rim=_unit(-side * rng.uniform(0.6, 1.0), rng.uniform(0.1, 0.6), -0.55),
+        rim_colour=_colour(rim * rim_hue),
         ambient=lamp(0.30 - 0.2 * contrast, rng.uniform(-1, 0.6)),
         exposure=float(rng.uniform(0.85, 1.2) * (1.0 + 0.55 * max(0.0, 0.30 - skin_level) / 0.30)),
-    )  # fmt: skip
+    )
     shade = rng.uniform(0.02, 0.55)
     colours = tuple(
-        tuple(float(v) for v in np.clip(shade * rng.uniform(0.5, 1.5) * (0.6 * rng.uniform(0.3, 1.2, 3) + 0.4), 0, 2)) for _ in range(3)
+        _colour(np.clip(shade * rng.uniform(0.5, 1.5) * (0.6 * rng.uniform(0.3, 1.2, 3) + 0.4), 0, 2)) for _ in range(3)
     )
     background = Background(int(rng.integers(0, 3)), colours, int(rng.integers(1 << 30)))
     distance = float(rng.uniform(4.6, 7.5))
     head = float(rng.uniform(*framing))
     camera = Camera(
-        distance=distance, zoom=float(head * (distance - 0.3) / 1.95), x=float(rng.normal(0, 0.10)), y=float(-0.10 + rng.normal(0, 0.06) - 0.15 * (0.72 - head))
+        distance=distance,
+        zoom=float(head * (distance - 0.3) / 1.95),
+        x=float(rng.normal(0, 0.10)),
+        y=float(-0.10 + rng.normal(0, 0.06) - 0.15 * (0.72 - head)),
     )
     return Scene(identity, light, background, camera)

@@ -5,8 +5,8 @@ Coordinates come as three tensors, not one of [...,3]: a compiler then turns a w
 
 from __future__ import annotations
 
-from torch import Tensor
 import torch
+from torch import Tensor
 
 
 def square(value: Tensor) -> Tensor:
@@ -50,7 +50,9 @@ def ramp(low: Tensor | float, high: Tensor | float, value: Tensor) -> Tensor:
     return t * t * (3.0 - 2.0 * t)
 
 
-def segment(x: Tensor, y: Tensor, ax: Tensor | float, ay: Tensor | float, bx: Tensor | float, by: Tensor | float) -> tuple[Tensor, Tensor]:
+def segment(
+    x: Tensor, y: Tensor, ax: Tensor | float, ay: Tensor | float, bx: Tensor | float, by: Tensor | float
+) -> tuple[Tensor, Tensor]:
     """Distance in the plane to the segment a-b, and the position along it 0..1."""
     px, py, dx, dy = x - ax, y - ay, bx - ax, by - ay
     h = torch.clamp((px * dx + py * dy) / (dx * dx + dy * dy), 0.0, 1.0)

@@ -1,6 +1,7 @@
 """Sphere tracing: from camera rays to surface points, ambient occlusion and soft shadow.
 
-After J. C. Hart (1996), with a cone-marched coarse grid (one cone per 4x4 pixels) that finds empty tiles and start depths.
+After J. C. Hart (1996), with a cone-marched coarse grid (one cone per 4x4 pixels) that finds empty tiles and
+start depths.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tasks.studio.rig import Rig
 TILE = 4
 FIELD_SPAN = 1.75  # nothing of the figure is farther than this in front of the head's origin
 RELAX = 0.80  # the field is not exactly a distance near relief: step a little short
-FieldAlong = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Triple = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Camera:
         )
 
 
-def field_along(row: Tensor, ox: Tensor, oy: Tensor, oz: Tensor, step: Tensor, t: Tensor, dx: Tensor, dy: Tensor, dz: Tensor) -> Tensor:
+def field_along(
+    row: Tensor, ox: Tensor, oy: Tensor, oz: Tensor, step: Tensor, t: Tensor, dx: Tensor, dy: Tensor, dz: Tensor
+) -> Tensor:
     """The field at o + (t + step)·d for rig row [K]: the one compiled kernel; o and d are vectors [N] or [1]."""
     s = t + step
     return field(ox + s * dx, oy + s * dy, oz + s * dz, Rig(*row.unbind(0)))
@@ -49,13 +52,18 @@ def field_along(row: Tensor, ox: Tensor, oy: Tensor, oz: Tensor, step: Tensor, t
 
 @lru_cache(maxsize=1)
 def compiled_field() -> Callable[..., Tensor]:
-    """`field_along` through the compiler; on failure the caller falls back to the plain function."""
+    """`field_along` through the compiler; its first call builds (and caches on disk) the kernel."""
     return torch.compile(field_along, dynamic=True)
 
 
 def has_compiler() -> bool:
     """Whether torch.compile can build CPU kernels here; DUBWRIGHT_COMPILE=0 says no."""
     return os.environ.get("DUBWRIGHT_COMPILE", "1") != "0" and bool(shutil.which("g++") or shutil.which("clang++"))
+
+
+def _pick(axes: Triple, index: Tensor) -> Triple:
+    x, y, z = axes
+    return x[index], y[index], z[index]
 
 
 @dataclass
@@ -65,9 +73,9 @@ class Hits:
     index: Tensor
     t: Tensor
     coverage: Tensor
-    point: tuple[Tensor, Tensor, Tensor]
-    normal: tuple[Tensor, Tensor, Tensor]
-    view: tuple[Tensor, Tensor, Tensor]
+    point: Triple
+    normal: Triple
+    view: Triple
     occlusion: Tensor
     shadow: Tensor
 
@@ -75,14 +83,20 @@ class Hits:
 class Tracer:
     """Traces frames of one camera and size; keeps the rays."""
 
-    def __init__(self, camera: Camera, size: tuple[int, int], device: torch.device | str, evaluate: Callable[..., Tensor]):
+    def __init__(
+        self, camera: Camera, size: tuple[int, int], device: torch.device | str, evaluate: Callable[..., Tensor]
+    ):
         self.camera, self.size, self.evaluate = camera, size, evaluate
         width, height = size
         self.pixel = 1.0 / (camera.zoom * height)
         across, down = -(-width // TILE), -(-height // TILE)
         self.tiles = (across, down)
-        self.coarse = self._rays((torch.arange(across, device=device) + 0.5) * TILE, (torch.arange(down, device=device) + 0.5) * TILE)
-        self.rays = self._rays(torch.arange(across * TILE, device=device) + 0.5, torch.arange(down * TILE, device=device) + 0.5)
+        self.coarse = self._rays(
+            (torch.arange(across, device=device) + 0.5) * TILE, (torch.arange(down, device=device) + 0.5) * TILE
+        )
+        self.rays = self._rays(
+            torch.arange(across * TILE, device=device) + 0.5, torch.arange(down * TILE, device=device) + 0.5
+        )
         column, row = torch.arange(across * TILE, device=device), torch.arange(down * TILE, device=device)
         inside = (row[:, None] < height) & (column[None] < width)
         self.tile_of = ((row // TILE)[:, None] * across + (column // TILE)[None]).reshape(-1)
@@ -92,14 +106,14 @@ class Tracer:
         self.origin = (one * camera.x, one * camera.y, one * camera.distance)
         self.zero = torch.zeros(1, device=device)
 
-    def _rays(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _rays(self, column: Tensor, row: Tensor) -> Triple:
         width, height = self.size
         x = ((column - width / 2) * self.pixel)[None].expand(len(row), -1).reshape(-1)
         y = ((height / 2 - row) * self.pixel)[:, None].expand(-1, len(column)).reshape(-1)
         scale = 1.0 / torch.sqrt(x * x + y * y + 1.0)
         return (x * scale).contiguous(), (y * scale).contiguous(), (-scale).contiguous()
 
-    def _at(self, row: Tensor, step: Tensor, t: Tensor, rays: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def _at(self, row: Tensor, step: Tensor, t: Tensor, rays: Triple) -> Tensor:
         return self.evaluate(row, *self.origin, step, t, *rays)
 
     def _start(self, row: Tensor) -> Tensor:
@@ -117,7 +131,7 @@ class Tracer:
             start[index[done]] = t[done]
             t = t + torch.clamp(free, min=0.004) * 0.85
             keep = ~done & (t < far)
-            index, t, rays = index[keep], t[keep], (rays[0][keep], rays[1][keep], rays[2][keep])
+            index, t, rays = index[keep], t[keep], _pick(rays, keep)
             if len(index) < 2:
                 break
         start[index] = t
@@ -127,14 +141,14 @@ class Tracer:
         """Surface points of the frame whose rig row [K] this is, seen by all pixels that meet it."""
         start = self._start(row)[self.tile_of]
         index = torch.nonzero(torch.isfinite(start) & self.inside).squeeze(1)
-        rays = tuple(axis[index] for axis in self.rays)
+        rays = _pick(self.rays, index)
         t = start[index]
         best, best_t = torch.full_like(t, 1e9), t.clone()
         active = torch.arange(len(index), device=row.device)
         at, far = t, self.camera.distance + 1.3
         moving = rays
         for step in range(44):
-            d = self._at(row, self.zero, at, moving)  # type: ignore[arg-type]
+            d = self._at(row, self.zero, at, moving)
             reach = d / at
             closer = reach < best[active]
             best[active] = torch.where(closer, reach, best[active])
@@ -146,24 +160,24 @@ class Tracer:
                 active, at = active[keep], at[keep]
                 if not len(active):
                     break
-                moving = tuple(axis[active] for axis in rays)
+                moving = _pick(rays, active)
         coverage = torch.clamp(1.35 - best / self.pixel, 0.0, 1.0)
         hit = torch.nonzero(coverage > 0.02).squeeze(1)
         index, t, coverage = index[hit], best_t[hit], coverage[hit]
-        view = tuple(axis[hit].contiguous() for axis in rays)
-        return self._shade_points(row, index, t, coverage, view, light)  # type: ignore[arg-type]
+        return self._measure(row, index, t, coverage, _pick(rays, hit), light)
 
-    def _shade_points(
-        self, row: Tensor, index: Tensor, t: Tensor, coverage: Tensor, view: tuple[Tensor, Tensor, Tensor], light: tuple[float, float, float]
+    def _measure(
+        self, row: Tensor, index: Tensor, t: Tensor, coverage: Tensor, view: Triple, light: tuple[float, float, float]
     ) -> Hits:
+        """Normals, occlusion and shadow at the points found."""
         px, py, pz = (o + t * v for o, v in zip(self.origin, view, strict=True))
         eps = 0.006
         # normal from four points of a tetrahedron
         gx, gy, gz = torch.zeros_like(t), torch.zeros_like(t), torch.zeros_like(t)
         one = torch.ones_like(self.zero)
-        for sx, sy, sz in ((1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)):
-            d = self.evaluate(row, px, py, pz, one * eps, torch.zeros_like(t), one * sx, one * sy, one * sz)
-            gx, gy, gz = gx + sx * d, gy + sy * d, gz + sz * d
+        for ux, uy, uz in ((1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)):
+            d = self.evaluate(row, px, py, pz, one * eps, torch.zeros_like(t), one * ux, one * uy, one * uz)
+            gx, gy, gz = gx + ux * d, gy + uy * d, gz + uz * d
         scale = 1.0 / torch.sqrt(gx * gx + gy * gy + gz * gz + 1e-12)
         normal = (gx * scale, gy * scale, gz * scale)
         occlusion = torch.ones_like(t)

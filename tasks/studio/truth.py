@@ -1,4 +1,4 @@
-"""The exact answer for every frame: 106 landmarks, five points, box and mouth opening, from the curves the head is made of."""
+"""The exact answer for every frame: landmarks, five points, box and mouth opening, from the head's own curves."""
 
 from __future__ import annotations
 
@@ -63,31 +63,41 @@ def _features(q: Rig) -> tuple[Tensor, Tensor]:
         put(names, xs, getattr(mouth(xs, q), pick))
     # eyes: corners, upper lid, lower lid, pupils
     for outline, pupils, sign in ((lm.LEFT_EYE, lm.LEFT_PUPIL, -1.0), (lm.RIGHT_EYE, lm.RIGHT_PUPIL, 1.0)):
-        us = (1.0, 0.5, 0.0, -0.5, -1.0, -0.5, 0.0, 0.5) if sign < 0 else (-1.0, -0.5, 0.0, 0.5, 1.0, 0.5, 0.0, -0.5)
-        xs = sign * (q.eye_x + spread(*us) * q.eye_w)
+        # the outer corner lies at 1; from image left to right that is first in the left eye, in the right eye last
+        round_lids = spread(-1.0, -0.5, 0.0, 0.5, 1.0, 0.5, 0.0, -0.5) * sign
+        xs = sign * (q.eye_x + round_lids * q.eye_w)
         lids = eye(xs, q)
         ys = torch.where(torch.tensor([[True] * 5 + [False] * 3], device=x.device), lids.upper, lids.lower)
         put(outline, xs, ys)
-        middle = sign * (q.eye_x + 0.0 * q.eye_w)
+        middle = sign * q.eye_x
         lids = eye(middle, q)
         put((pupils[0],), middle, 0.5 * (lids.upper + lids.lower))
-        put((pupils[1],), middle + 0.147 * torch.sin(q.gaze_x), torch.minimum(torch.maximum(0.147 * torch.sin(q.gaze_y), lids.lower), lids.upper))
-    # brows: the upper edge from image left to right, then the lower edge back
-    for outline, sign in ((lm.LEFT_BROW, -1.0), (lm.RIGHT_BROW, 1.0)):
-        us = (0.97, 0.75, 0.5, 0.25, 0.0, 0.0, 0.25, 0.5, 0.75) if sign < 0 else (0.0, 0.25, 0.5, 0.75, 0.97, 0.75, 0.5, 0.25, 0.0)
-        edge = (0.0, 1, 1, 1, 1, -1, -1, -1, -1) if sign < 0 else (1.0, 1, 1, 1, 0, -1, -1, -1, -1)
-        xs = sign * (q.brow_x + 0.300 * spread(*us))
+        put(
+            (pupils[1],),
+            middle + 0.147 * torch.sin(q.gaze_x),
+            torch.minimum(torch.maximum(0.147 * torch.sin(q.gaze_y), lids.lower), lids.upper),
+        )
+    # brows: the upper edge from image left to right, then the lower edge back; the tip is one point, the inner end two
+    inner_to_tip, tip_to_inner = (0.0, 0.25, 0.5, 0.75), (0.97, 0.75, 0.5, 0.25, 0.0)
+    for outline, sign, along, tip in (
+        (lm.LEFT_BROW, -1.0, tip_to_inner + inner_to_tip, 0),
+        (lm.RIGHT_BROW, 1.0, inner_to_tip + tip_to_inner, 4),
+    ):
+        edge = [0.0 if i == tip else 1.0 if i < 5 else -1.0 for i in range(9)]
+        xs = sign * (q.brow_x + 0.300 * spread(*along))
         spine, thick, _ = brow(xs, q)
         put(outline, xs, spine + thick * spread(*edge))
     # nose
     zero = torch.zeros_like(q.nose_y)
     bridge = spread(0.0, 0.36, 0.70)
-    put(lm.NOSE_BRIDGE[:3], zero + 0 * bridge, 0.02 + (q.nose_y - 0.02) * bridge)
+    put(lm.NOSE_BRIDGE[:3], zero.expand(-1, 3), 0.02 + (q.nose_y - 0.02) * bridge)
     put((lm.NOSE_TIP,), zero, q.nose_y)
     base = q.wing_y - 0.047
     put((lm.NOSE_BASE,), zero, base - 0.006)
     for names, sign in ((lm.NOSE_LEFT, -1.0), (lm.NOSE_RIGHT, 1.0)):
-        xs = torch.cat([0.062 * q.nose_bridge, q.wing_x + 0.004, q.wing_x + 0.036, q.wing_x - 0.012, 0.038 * q.nose_w], 1)
+        xs = torch.cat(
+            [0.062 * q.nose_bridge, q.wing_x + 0.004, q.wing_x + 0.036, q.wing_x - 0.012, 0.038 * q.nose_w], 1
+        )
         ys = torch.cat([0.015 + zero, q.wing_y + 0.045, q.wing_y - 0.008, base + 0.006, base], 1)
         put(names, sign * xs, ys)
     return x, y
@@ -95,14 +105,19 @@ def _features(q: Rig) -> tuple[Tensor, Tensor]:
 
 def _world(x: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     return torch.stack(
-        [q.r00 * x + q.r01 * y + q.r02 * z + q.tx, q.r10 * x + q.r11 * y + q.r12 * z + q.ty, q.r20 * x + q.r21 * y + q.r22 * z + q.tz], -1
+        [
+            q.r00 * x + q.r01 * y + q.r02 * z + q.tx,
+            q.r10 * x + q.r11 * y + q.r12 * z + q.ty,
+            q.r20 * x + q.r21 * y + q.r22 * z + q.tz,
+        ],
+        -1,
     )
 
 
 def _contour(q: Rig) -> tuple[Tensor, Tensor, Tensor]:
     """Head-frame points [F,33] of the face's outline as the camera sees it, ear to ear by way of the chin."""
     device = q.mouth_y.device
-    # height from which a ray leaves the head's axis sideways, and its slant: level at the eyes, straight down at the chin
+    # rays leave the head's axis in a fan: a little upwards to the temples, straight down to the chin
     share = torch.linspace(-1.0, 1.0, 33, device=device)[None]
     angle = share * (0.5 * torch.pi + 0.48)
     chin = q.chin_cy - 0.11
@@ -138,10 +153,12 @@ def truth(rig: Tensor, camera: Camera, size: tuple[int, int]) -> Truth:
     x[:, contour_index], y[:, contour_index], z[:, contour_index] = cx, cy, cz
     landmarks = camera.project(_world(x, y, z, q), size)
     left, right = (landmarks[:, list(outline)].mean(1) for outline in (lm.LEFT_EYE, lm.RIGHT_EYE))
-    kps = torch.stack([left, right, landmarks[:, lm.NOSE_TIP], landmarks[:, lm.MOUTH_LEFT], landmarks[:, lm.MOUTH_RIGHT]], 1)
+    kps = torch.stack(
+        [left, right, landmarks[:, lm.NOSE_TIP], landmarks[:, lm.MOUTH_LEFT], landmarks[:, lm.MOUTH_RIGHT]], 1
+    )
     # the box of a face detector: from the middle of the forehead to the chin
-    brow_top = _world(*(torch.cat([v, v], 1) for v in (torch.zeros_like(q.ty), torch.full_like(q.ty, 0.46), torch.full_like(q.ty, 0.60))), q)
-    top = camera.project(brow_top, size)
+    zero = torch.zeros_like(q.ty)
+    top = camera.project(_world(zero, zero + 0.46, zero + 0.60, q), size)
     outline = torch.cat([landmarks[:, contour_index], top, landmarks[:, lm.NOSE_TIP : lm.NOSE_TIP + 1]], 1)
     bbox = torch.cat([outline.amin(1), outline.amax(1)], 1)
     # opening and eye distance in the head's frame: independent of pose
