@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 _TAGS_OF_THE_MUXER = {"encoder", "duration", "vendor_id"}
+_NO_STYLES = b"[Script Info]\r\n\r\n[Events]\r\n"
 _TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 
 
@@ -26,6 +27,7 @@ class Carrier:
         self._source, self._target = source, target
         self._tracks: dict[int, Stream] = {}
         self._recoded: dict[int, Any] = {}
+        self._matroska = target.format.name == "matroska"
         self.dropped: list[str] = []
         for stream in source.streams:
             if stream.index not in skip:
@@ -64,6 +66,10 @@ class Carrier:
             packet.pts -= ticks
         if packet.dts is not None:
             packet.dts -= ticks
+        # Matroska cannot hold times before zero and would move every track of the file instead; what lies there is an
+        # encoder's priming, which nobody hears.
+        if self._matroska and packet.pts is not None and packet.pts < 0:
+            return
         packet.stream = target
         self._target.mux(packet)
 
@@ -96,7 +102,9 @@ class Carrier:
             return False
         decoder: Any = stream.codec_context
         encoder: Any = target.codec_context
-        encoder.subtitle_header = decoder.subtitle_header
+        if not decoder.is_open:
+            decoder.open()
+        encoder.subtitle_header = decoder.subtitle_header or _NO_STYLES
         encoder.time_base = Fraction(1, 1000)
         self._recoded[stream.index] = (decoder, encoder)
         self._keep(stream, target)

@@ -18,7 +18,10 @@ _WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
-_SWSCALE = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
+_SWSCALE = {
+    1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020, 10: Colorspace.BT2020,
+}  # fmt: skip
 _NOT_SPECIFIED = 2
 _FULL_RANGE = 2
 
