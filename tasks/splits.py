@@ -62,15 +62,14 @@ def _place(groups: _Groups, given: Mapping[str, str], shares: tuple[float, float
             free.append((_share(first), first))
             split_of[first] = SPLITS[min(int(np.searchsorted(edges, _share(first), side="right")), 2)]
     if len(members) >= 3:
-        # Those nearest to the end of the line move first; train keeps at least one.
         line = [first for _, first in sorted(free, reverse=True)]
-        for wanted, share in (("test", shares[2]), ("val", shares[1])):
+        for wanted, share in zip(reversed(SPLITS), reversed(shares), strict=True):
             present = list(split_of.values())
             if share > 0 and wanted not in present:
-                for first in line:
-                    if split_of[first] == "train" and present.count("train") > 1:
-                        split_of[first] = wanted
-                        break
+                # From where there are most, and there the one nearest to the end of the line.
+                spare = [first for first in line if present.count(split_of[first]) > 1]
+                spare.sort(key=lambda first: -present.count(split_of[first]))
+                split_of.update(dict.fromkeys(spare[:1], wanted))
     return {source: split_of[first] for first, sources in members.items() for source in sources}
 
 

@@ -51,7 +51,7 @@ def test_strength_zero_shows_the_original() -> None:
 
 def test_a_colour_cast_is_taken_out() -> None:
     original = np.full((128, 128, 3), (150, 110, 90), np.uint8)
-    cast = np.clip(original.astype(int) + (14, -9, 6), 0, 255).astype(np.uint8)
+    cast = np.clip(original.astype(int) + np.array((14, -9, 6)), 0, 255).astype(np.uint8)
     alpha = paste_alpha(128, 0.08)
     matched = match_colour(cast, original, alpha)
     inside = alpha > 0.5

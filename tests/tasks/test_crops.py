@@ -76,7 +76,7 @@ class TestSmoothing:
 
     def track(self, noise: float, seed: int = 0) -> np.ndarray:
         rng = np.random.default_rng(seed)
-        moved = [FACE + [40 * t, 15 * np.sin(2 * t)] + rng.normal(0, noise, FACE.shape) for t in self.times]
+        moved = [FACE + np.array((40 * t, 15 * np.sin(2 * t))) + rng.normal(0, noise, FACE.shape) for t in self.times]
         return np.stack([crops.crop_matrix(kps) for kps in moved])
 
     def test_takes_out_trembling(self) -> None:
