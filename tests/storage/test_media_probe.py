@@ -138,8 +138,15 @@ def test_missing_and_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "keep"),
-    [("plain.mp4", 0.5), ("plain.mp4", 0.99), ("fast.mp4", 0.3), ("fast.mp4", 0.9), ("fast.mp4", 0.99)]
-    + [("film.mkv", 0.3), ("film.mkv", 0.8)],
+    [
+        ("plain.mp4", 0.5),
+        ("plain.mp4", 0.99),
+        ("fast.mp4", 0.3),
+        ("fast.mp4", 0.9),
+        ("fast.mp4", 0.99),
+        ("film.mkv", 0.3),
+        ("film.mkv", 0.8),
+    ],
 )
 def test_truncated(tmp_path: Path, name: str, keep: float) -> None:
     options = {"g": "12"}
