@@ -1,4 +1,4 @@
-"""`dubwright catalog …`: find clips, renders, sources, models and runs; export them; write a report of what was found."""
+"""`dubwright catalog …`: find clips, renders, sources, models and runs; export them; report on them."""
 
 from __future__ import annotations
 

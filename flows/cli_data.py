@@ -22,7 +22,8 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     dataset = typer.Typer(help="The versions of a dataset.", no_args_is_help=True, rich_markup_mode=None)
     for name, function in {
-        "list": dataset_list, "show": dataset_show, "diff": dataset_diff, "checkout": dataset_checkout, "tag": dataset_tag,
+        "list": dataset_list, "show": dataset_show, "diff": dataset_diff, "checkout": dataset_checkout,
+        "tag": dataset_tag,
     }.items():  # fmt: skip
         command(dataset, name)(function)
     models = typer.Typer(help="The model registry.", no_args_is_help=True, rich_markup_mode=None)

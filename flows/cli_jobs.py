@@ -38,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(options: Options) -> Outcome:
-    """The whole loop on the shipped studio library: preprocess, short retrain, evaluate, gate, dub, catalog and report."""
+    """The whole loop on the shipped library: preprocess, short retrain, evaluate, gate, dub, catalog, report."""
     return _finished(_flow(options, "demo", "demo"))
 
 
@@ -86,8 +86,8 @@ def train(
     if (dataset is None) == (corpus is None) and stage == "image":
         raise UsageError("train needs --dataset NAME[@VERSION] or --corpus DIR", "see `dubwright dataset list`")
     result = _flow(
-        options, "train", "train", dataset=dataset, init=init, stage=stage, workers=workers, steps=steps, minutes=minutes,
-        corpus=None if corpus is None else _existing(corpus),
+        options, "train", "train", dataset=dataset, init=init, stage=stage, workers=workers, steps=steps,
+        minutes=minutes,         corpus=None if corpus is None else _existing(corpus),
     )  # fmt: skip
     _write_note(note, {"model": result.get("model")})
     return _finished(result)

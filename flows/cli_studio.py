@@ -59,7 +59,7 @@ def _studio(module: str) -> Any:
         if error.name != "espeakng_loader":
             raise
         raise ConfigError(
-            "rendering a corpus needs espeak-ng's voice, which is not installed (it is GPL-3.0, and nothing else needs it)",
+            "a corpus speaks through espeak-ng, which is not installed (it is GPL-3.0, nothing else needs it)",
             "pip install 'dubwright[studio]'",
         ) from error
 

@@ -1,4 +1,7 @@
-"""`dubwright doctor`: what is here, what is missing, and what to do about it. Not a flow: it must work where Prefect does not."""
+"""`dubwright doctor`: what is here, what is missing, and what to do about it.
+
+Not a flow: it must work where Prefect does not.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def dub(
     manifest: str | None = None,
     model: str | None = None,
 ) -> Result:
-    """Dub `video` with `audio`, or the rows of `manifest`; `model` is a version of the registry (default: the champion)."""
+    """Dub `video` with `audio`, or the rows of `manifest`, with `model` (default: the champion)."""
     config = options.config()
     run = Run("dub", config, {"manifest": manifest, "video": video, "audio": audio, "emotion": emotion, "model": model})
     with run.stage("plan") as stage:

@@ -6,6 +6,7 @@ They are inherited by every process started from here: Prefect's local server an
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 PRIVATE = {
@@ -27,6 +28,7 @@ QUIET = {
     "DIFFUSERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
     "NO_ALBUMENTATIONS_UPDATE": "1",
+    "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",  # of libraries among each other
 }
 PATIENT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "60",  # the first start takes 10-16 s on two cores
@@ -43,6 +45,8 @@ def set_defaults() -> None:
     if not os.environ.get("RAY_ADDRESS"):
         for name, value in LOCAL_RAY.items():
             os.environ.setdefault(name, value)
+    for category in (FutureWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", category=category)  # PYTHONWARNINGS reaches the processes started from here
 
 
 def keep_state_in(root: Path) -> None:

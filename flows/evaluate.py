@@ -49,7 +49,7 @@ class Comparison:
 
 @flow(name="evaluate", description="The metric table of a model on held-out clips.")
 def evaluate(options: Options, model: str, dataset: str) -> Result:
-    """Measure `model` on the held-out clips of `dataset`; the table goes into the registry, the catalog and the report."""
+    """Measure `model` on the held-out clips of `dataset`; the table goes into registry, catalog and report."""
     config = options.config()
     run = Run("evaluate", config, {"model": model, "dataset": dataset})
     chosen = champion_or_named(Root(config.root), config, model)

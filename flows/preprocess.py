@@ -53,7 +53,7 @@ def find_footage(places: list[str]) -> list[Source]:
 
 @task(name="build clips", cache_policy=NO_CACHE)
 def build_clips(sources: list[Source], dataset: str, config: Config, run_id: str, message: str = "") -> Built:
-    """Probe, shots, faces, crops, masks, speech, emotion, sync, quality for every source, by Ray Data; shards and version."""
+    """Every source through all steps, from probe to quality, by Ray Data; then shards and a version."""
     with tracked("preprocess", len(sources), "sources") as progress:
 
         def seen(kind: str, row: dict[str, Any]) -> None:

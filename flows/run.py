@@ -1,4 +1,4 @@
-"""One run of a command: what it was asked, what came of every input, how long each stage took, and the report of it all."""
+"""One run of a command: what it was asked, what came of every input, how long it took, and the report of it all."""
 
 from __future__ import annotations
 

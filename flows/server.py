@@ -1,7 +1,7 @@
-"""The Prefect API that a run talks to: the user's, the one that `dubwright up` serves, or one that lives as long as the run.
+"""The Prefect API that a run talks to: the user's, that of `dubwright up`, or one that lives as long as the run.
 
-Prefect would start a temporary server by itself, but that one outlives a run that is killed, and it starts only when the
-first flow asks for it. This one dies with its run, and starts while the run's own imports go on.
+Prefect would start a temporary server by itself, but that one outlives a run that is killed, and it starts only when
+the first flow asks for it. This one dies with its run, and starts while the run's own imports go on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from storage.atomic import FileLock
 from storage.errors import DubwrightError
 from storage.layout import Root
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 _PR_SET_PDEATHSIG = 1
 
 

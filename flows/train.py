@@ -1,4 +1,4 @@
-"""A dataset version and a starting model in, a model version with its metrics out; promoted only if it beats the champion."""
+"""A dataset version and a starting model in, a model version out; promoted only if it beats the champion."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def train(
     minutes: float | None = None,
     corpus: str | None = None,
 ) -> Result:
-    """Train `stage` on `dataset` (NAME or NAME@VERSION) or on a rendered `corpus`, from `init` (default: the champion)."""
+    """Train `stage` on `dataset` (NAME[@VERSION]) or on a rendered `corpus`, from `init` (default: the champion)."""
     config = options.config(**{"train.steps": steps, "train.workers": workers})
     run = Run("train", config, {"dataset": dataset, "init": init, "stage": stage, "corpus": corpus, "minutes": minutes})
     if stage in EXPERT_STAGES:
@@ -76,7 +76,7 @@ def training_rows(config: Config, dataset: str | None, corpus: str | None) -> tu
 
 @task(name="fit", cache_policy=NO_CACHE)
 def fit_model(rows: Path, dataset_id: str, start: Model, config: Config, stage: str = "image") -> dict[str, Any]:
-    """Train by Ray Train. The same dataset, start and settings resume where they stopped, or give what they gave before."""
+    """Train by Ray Train. The same dataset, start and settings resume where they stopped, or give what is there."""
     key = content_id("training", dataset_id, start.model_id, stage, config.hash(*PARTS_OF_TRAINING))
     out = Root(config.root).cache / "training" / key
     with tracked("train", config.train.steps, "steps") as progress:
@@ -98,8 +98,8 @@ def register_model(
     registry = Registry(config.root)
     measures = {name: value for name, value in trained.items() if isinstance(value, (int, float))}
     model_id = registry.register(
-        trained["path"], config.model.name, metrics={"training": measures}, dataset_id=dataset_id, parent=start.model_id,
-        stage=stage, run_id=run_id, config_hash=config.hash(), licence="as its training data",
+        trained["path"], config.model.name, metrics={"training": measures}, dataset_id=dataset_id,
+        parent=start.model_id,         stage=stage, run_id=run_id, config_hash=config.hash(), licence="as its training data",
     )  # fmt: skip
     Catalog(config.root).upsert("models", registry.show(model_id))
     return champion_or_named(Root(config.root), config, model_id)

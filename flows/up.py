@@ -1,4 +1,4 @@
-"""`dubwright up`: a lasting Prefect server and a Ray head on this machine, with the deployments served, until interrupted."""
+"""`dubwright up`: a lasting Prefect server and a Ray head on this machine, serving the deployments."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def serve_here(options: Options, port: int, cron: str) -> tuple[dict[str, Any], 
         url = services.enter_context(lasting_server(root, port))
         address = services.enter_context(ray_head(root))
         say(
-            f"Prefect: {url.removesuffix('/api')}\nRay: {address}\nnightly: {cron} UTC, footage from {root.local / 'incoming'}"
+            f"Prefect: {url.removesuffix('/api')}\nRay: {address}\nnightly: {cron} UTC, of {root.local / 'incoming'}"
         )
         serve_deployments(options, root, cron)
     seconds = round(time.monotonic() - started, 3)

@@ -32,9 +32,9 @@ Row = Mapping[str, Any]
 class Report:
     """What a run has to show. Every part but `run` may be empty; an empty part has no section on the page.
 
-    run: RUNS row. stages: [{"name", "seconds", "result"}] in order. items: the items of `--json`. renders: RENDERS rows.
+    run: RUNS row. stages: [{"name", "seconds", "result"}] in order. items: those of `--json`. renders: RENDERS rows.
     clips: CLIPS rows (with crops where thumbnails are wanted). dataset: facts of the version. training: facts, and
-    "losses" [(step, loss)]. evaluation: one mapping per model, "model" and the metrics. protocol: how they were measured.
+    "losses" [(step, loss)]. evaluation: one mapping per model, "model" and the metrics. protocol: how it was measured.
     gate: {"promoted": bool, "reason": str, ...}. lineage: label → value, from the output back to the sources.
     """
 
@@ -138,7 +138,7 @@ def _tiles(report: Report) -> list[tuple[str, str, str]]:
 
 
 def _shown_renders(report: Report, place: Path, root: Root) -> list[dict[str, Any]]:
-    """The renders that get a video on the page: RENDERS row, preview (or None and why), name, link to the whole file."""
+    """The renders that get a video on the page: RENDERS row, preview (or None and why), name, link to the file."""
     shown = []
     for index, row in enumerate([row for row in report.renders if row.get("status") == "ok"][:RENDERS_SHOWN]):
         output = root.resolve(row["output_uri"])
@@ -157,7 +157,7 @@ def _shown_renders(report: Report, place: Path, root: Root) -> list[dict[str, An
                 "problem": problem,
                 "link": _link(output, place),
                 "portrait": source.suffix.lower() in PORTRAITS,
-            }  # fmt: skip
+            }
         )
     return shown
 

@@ -43,13 +43,13 @@ def library() -> Path:
 @pytest.fixture(scope="session")
 def episode(library: Path) -> Path:
     """One short studio video with a speaking face, and sound."""
-    return min((library / "episodes").glob("*.mp4"), key=lambda path: path.stat().st_size)
+    return library / "welcome.mp4"
 
 
 @pytest.fixture(scope="session")
 def dub_track(library: Path) -> Path:
     """A track in another language that is shipped with the library."""
-    return min((library / "dubs").glob("*.wav"), key=lambda path: path.stat().st_size)
+    return library / "welcome.dub.wav"
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def dubwright(root: Root) -> Command:
-    """The command as a user runs it: ``dubwright("dub", video, "--audio", track)``, in a process of its own, with --root."""
+    """The command as a user runs it, in a process of its own: ``dubwright("dub", video, "--audio", track)``."""
 
     def call(*words: str | Path, timeout: float = 280, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

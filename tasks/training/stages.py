@@ -38,7 +38,7 @@ def train_expert(
     """Train an expert into `out` and measure it on people or sentences it never saw; returns the measures.
 
     Args:
-        corpus: a rendered studio corpus (`dubwright studio render`); stages that speak or draw for themselves need none.
+        corpus: a rendered studio corpus (`dubwright studio render`); those that speak or draw themselves need none.
         minutes: time budget; None takes the stage's own, with which the shipped one was made.
         steps: instead of a time budget, where the stage counts steps.
 

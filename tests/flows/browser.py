@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its DevTools protocol: enough to open a page, listen to its console and ask it things."""
+"""A headless Chromium, driven over its DevTools protocol: open a page, listen to its console, ask it things."""
 
 from __future__ import annotations
 

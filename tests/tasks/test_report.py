@@ -35,16 +35,18 @@ def _video(path: Path, hue: int) -> Path:
 def page(root: Root) -> Path:
     """A report with one dubbed video, one portrait, clips, a rejected and a failed input, an evaluation."""
     before = _video(root.local / "before.mp4", 20)
-    after = _video(root.renders / "after.mp4", 220)
+    _video(root.renders / "after.mp4", 220)
     crop = root.local / "crop.jpg"
     crop.write_bytes(b"")
     run = row(
         RUNS, run_id="run-1", command="demo --root data", status="failed", config=json.dumps({"profile": "studio"}),
-        counts=json.dumps({"ok": 2, "rejected": 1, "failed": 1}), started=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
-        seconds=75.0, config_hash="c0ffee", code_revision="abc",
+        counts=json.dumps({"ok": 2, "rejected": 1, "failed": 1}),
+        started=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), seconds=75.0, config_hash="c0ffee", code_revision="abc",
     )  # fmt: skip
-    good = dict(status="ok", output_uri="renders/after.mp4", frames=50, fps=25.0, width=128, height=96, seconds=1.0,
-                outside_psnr_db=44.0, sync_confidence_before=1.0, sync_confidence_after=4.0)  # fmt: skip
+    good = {
+        "status": "ok", "output_uri": "renders/after.mp4", "frames": 50, "fps": 25.0, "width": 128, "height": 96,
+        "seconds": 1.0, "outside_psnr_db": 44.0, "sync_confidence_before": 1.0, "sync_confidence_after": 4.0,
+    }  # fmt: skip
     renders = [
         row(RENDERS, render_id="r1", input_uri=str(before), **good),
         row(RENDERS, render_id="r2", input_uri="portrait.png", **good),
@@ -54,7 +56,8 @@ def page(root: Root) -> Path:
                  value=0.25, threshold=0.9, reason="no face found in any frame")]  # fmt: skip
     report = Report(
         run=run, renders=renders, clips=clips, stages=[{"name": "dub", "seconds": 3.0, "result": "2 ok"}],
-        training={"steps": 3, "losses": [(0, 1.0), (1, 0.5), (2, 0.25)]}, gate={"promoted": False, "reason": "not better"},
+        training={"steps": 3, "losses": [(0, 1.0), (1, 0.5), (2, 0.25)]},
+        gate={"promoted": False, "reason": "not better"},
         evaluation=[{"model": "champion", "lse_c": 4.0}, {"model": "challenger", "lse_c": 3.5, "fid": None}],
         protocol=["LSE-C by the studio's sync expert"], lineage={"model": "m1", "dataset": None},
     )  # fmt: skip
@@ -98,12 +101,14 @@ def test_a_report_opens_in_a_browser_and_its_videos_play(page: Path, tmp_path: P
         played = browser.ask(
             """Promise.all([...document.querySelectorAll('video')].map(async video => {
                  video.muted = true; await video.play();
-                 for (let i = 0; i < 100 && video.currentTime < 0.4; i++) await new Promise(done => setTimeout(done, 50));
+                 for (let i = 0; i < 100 && video.currentTime < 0.4; i++)
+                   await new Promise(done => setTimeout(done, 50));
                  return video.currentTime; }))"""
         )
         assert all(seconds >= 0.4 for seconds in played), played
         broken = browser.ask(
-            "Promise.all([...document.images].map(i => { i.loading = 'eager'; return i.decode().then(() => 0, () => 1); }))"
+            "Promise.all([...document.images].map(i => { i.loading = 'eager';"
+            " return i.decode().then(() => 0, () => 1); }))"
         )
         assert sum(broken) == 0
         assert browser.trouble == []
