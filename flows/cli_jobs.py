@@ -80,6 +80,9 @@ def train(
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="A rendered studio corpus, for the stages of experts.")
     ] = None,
+    autoencoder: Annotated[
+        str | None, typer.Option("--autoencoder", help="Train a new denoiser in the latent space of this autoencoder.")
+    ] = None,
     note: Note = None,
 ) -> Outcome:
     """Train on a dataset version, from the champion; promoted only if it beats the champion."""
@@ -87,7 +90,7 @@ def train(
         raise UsageError("train needs --dataset NAME[@VERSION] or --corpus DIR", "see `dubwright dataset list`")
     result = _flow(
         options, "train", "train", dataset=dataset, init=init, stage=stage, workers=workers, steps=steps,
-        minutes=minutes,         corpus=None if corpus is None else _existing(corpus),
+        minutes=minutes, corpus=_existing(corpus), autoencoder=autoencoder,
     )  # fmt: skip
     _write_note(note, {"model": result.get("model")})
     return _finished(result)

@@ -90,15 +90,8 @@ def demo_config(options: Options) -> Config:
 def final_table(run: Run, renders: list[dict[str, Any]], comparison: Comparison) -> str:
     """What the demo shows at its end: stages with times, both models, every output."""
     stages = [{"stage": s["name"], "seconds": f"{s['seconds']:.1f}", "result": s["result"]} for s in run.stages]
-    names = [name for name in comparison.tables[0]["metrics"] if name in comparison.tables[1]["metrics"]]
-    metrics = [
-        {
-            "metric": name,
-            "champion": comparison.tables[1]["metrics"][name],
-            "challenger": comparison.tables[0]["metrics"][name],
-        }
-        for name in names
-    ]
+    ours, theirs = comparison.challenger_table["metrics"], comparison.champion_table["metrics"]
+    metrics = [{"metric": name, "champion": theirs.get(name), "challenger": value} for name, value in ours.items()]
     outputs = [
         {
             "output": row["output_uri"] or row["input_uri"], "status": row["status"], "frames": row["frames"],

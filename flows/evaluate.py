@@ -16,6 +16,7 @@ from flows.run import Result, Run, item
 from storage import versions
 from storage.atomic import write_json
 from storage.catalog import Catalog
+from storage.errors import NotFound
 from storage.ids import content_id
 from storage.layout import Root
 from storage.registry import Registry
@@ -28,23 +29,22 @@ PARTS_OF_EVALUATION = ("evaluate", "faces", "audio", "render")
 """Sections of the configuration that a metric table depends on."""
 
 Table = dict[str, Any]
+NOTHING: Table = {"metrics": {}, "spread": {}, "protocol": [], "clips": [], "frames": 0}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two metric tables and what the gate made of them."""
+    """Two metric tables and what the gate made of them.
+
+    champion is None where there was none; a table is empty where nothing could be measured.
+    """
 
     challenger: Model
-    champion: Model
-    tables: tuple[Table, Table]
-    """of the challenger and of the champion"""
+    champion: Model | None
+    challenger_table: Table
+    champion_table: Table
     promoted: bool
     reason: str
-
-    @property
-    def challenger_metrics(self) -> dict[str, float]:
-        """The challenger's table without spreads and protocol."""
-        return dict(self.tables[0]["metrics"])
 
 
 @flow(name="evaluate", description="The metric table of a model on held-out clips.")
@@ -85,16 +85,19 @@ def measure_model(model: Model, rows: Path, dataset_id: str, config: Config, shu
     return table
 
 
-def compare_models(challenger: Model, champion: Model, rows: Path, dataset_id: str, config: Config) -> Comparison:
-    """Both models on the same clips, and the gate's verdict."""
-    tables = (
-        measure_model(challenger, rows, dataset_id, config),
-        measure_model(champion, rows, dataset_id, config),
-    )
-    if challenger.model_id == champion.model_id:
-        return Comparison(challenger, champion, tables, False, "the training gave the champion itself")
-    won, reason = better(tables[0], tables[1], config)
-    return Comparison(challenger, champion, tables, won, reason)
+def compare_models(
+    challenger: Model, champion: Model | None, rows: Path, dataset_id: str, config: Config
+) -> Comparison:
+    """Both models on the same clips, and the gate's verdict. A dataset without held-out clips promotes nobody."""
+    try:
+        ours = measure_model(challenger, rows, dataset_id, config)
+        theirs = measure_model(champion, rows, dataset_id, config) if champion else NOTHING
+    except NotFound as error:
+        return Comparison(challenger, champion, NOTHING, NOTHING, False, f"not measured: {error}")
+    if champion is not None and challenger.model_id == champion.model_id:
+        return Comparison(challenger, champion, ours, theirs, False, "the training gave the champion itself")
+    won, reason = better(ours, theirs if champion else None, config)
+    return Comparison(challenger, champion, ours, theirs, won, reason)
 
 
 @task(name="keep metrics", cache_policy=NO_CACHE)
@@ -110,13 +113,13 @@ def keep_metrics(model: Model, table: Table, dataset_id: str, config: Config) ->
 
 def show_comparison(run: Run, comparison: Comparison) -> None:
     """Both tables and the verdict into the report."""
-    challenger, champion = comparison.challenger, comparison.champion
+    champion, challenger = comparison.champion, comparison.challenger
+    tables = [(f"{challenger.label} (challenger)", comparison.challenger_table)]
+    if champion is not None:
+        tables.insert(0, (f"{champion.label} (champion)", comparison.champion_table))
     run.show(
-        evaluation=[
-            {"model": f"{champion.label} (champion)", **with_spread(comparison.tables[1])},
-            {"model": f"{challenger.label} (challenger)", **with_spread(comparison.tables[0])},
-        ],
-        protocol=comparison.tables[0]["protocol"],
+        evaluation=[{"model": name, **with_spread(table)} for name, table in tables],
+        protocol=comparison.challenger_table["protocol"],
         gate={"promoted": comparison.promoted, "reason": comparison.reason},
     )
 

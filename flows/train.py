@@ -17,8 +17,8 @@ from storage import versions
 from storage.catalog import Catalog
 from storage.ids import content_id
 from storage.layout import Root
-from storage.registry import Registry
-from tasks.champion import Model, champion_or_named
+from storage.registry import Registry, folder_sha256
+from tasks.champion import Model, champion, champion_or_named
 from tasks.config import Config
 from tasks.training.ray_fit import fit
 from tasks.training.stages import EXPERT_STAGES, train_expert
@@ -37,8 +37,12 @@ def train(
     steps: int | None = None,
     minutes: float | None = None,
     corpus: str | None = None,
+    autoencoder: str | None = None,
 ) -> Result:
-    """Train `stage` on `dataset` (NAME[@VERSION]) or on a rendered `corpus`, from `init` (default: the champion)."""
+    """Train `stage` on `dataset` (NAME[@VERSION]) or on a rendered `corpus`, from `init` (default: the champion).
+
+    With `autoencoder` (a folder, or a model of the registry) a new denoiser is trained from nothing in its latent space.
+    """
     config = options.config(**{"train.steps": steps, "train.workers": workers})
     run = Run("train", config, {"dataset": dataset, "init": init, "stage": stage, "corpus": corpus, "minutes": minutes})
     if stage in EXPERT_STAGES:
@@ -46,22 +50,23 @@ def train(
         result = run.finish(model=run.items[-1]["id"])
         publish(result, "train")
         return result
-    start = champion_or_named(Root(config.root), config, init)
+    start = None if autoencoder else champion_or_named(Root(config.root), config, init)
     with run.stage("train") as done:
         rows, dataset_id = training_rows(config, dataset, corpus)
-        trained = fit_model(rows, dataset_id, start, config, stage)
+        trained = fit_model(rows, dataset_id, start, config, stage, autoencoder)
         done["result"] = f"{trained['steps']} steps, loss {trained['loss']:.4f}"
     with run.stage("register") as done:
         challenger = register_model(trained, start, dataset_id, config, stage, run.run_id)
         done["result"] = challenger.label
     with run.stage("evaluate") as done:
-        comparison = compare_models(challenger, champion_or_named(Root(config.root), config), rows, dataset_id, config)
+        comparison = compare_models(challenger, champion(Root(config.root), config), rows, dataset_id, config)
         done["result"] = comparison.reason
     with run.stage("gate") as done:
         done["result"] = promote_if_better(comparison, config)
     show_training(run, trained, challenger)
     show_comparison(run, comparison)
-    result = run.finish(model=challenger.model_id, promoted=comparison.promoted, metrics=comparison.challenger_metrics)
+    metrics = comparison.challenger_table["metrics"]
+    result = run.finish(model=challenger.model_id, promoted=comparison.promoted, metrics=metrics)
     publish(result, "train")
     return result
 
@@ -75,9 +80,18 @@ def training_rows(config: Config, dataset: str | None, corpus: str | None) -> tu
 
 
 @task(name="fit", cache_policy=NO_CACHE)
-def fit_model(rows: Path, dataset_id: str, start: Model, config: Config, stage: str = "image") -> dict[str, Any]:
+def fit_model(
+    rows: Path,
+    dataset_id: str,
+    start: Model | None,
+    config: Config,
+    stage: str = "image",
+    autoencoder: str | None = None,
+) -> dict[str, Any]:
     """Train by Ray Train. The same dataset, start and settings resume where they stopped, or give what is there."""
-    key = content_id("training", dataset_id, start.model_id, stage, config.hash(*PARTS_OF_TRAINING))
+    vae = autoencoder_folder(config, autoencoder) if autoencoder else None
+    begun = start.model_id if start else folder_sha256(vae or "")[0]
+    key = content_id("training", dataset_id, begun, stage, config.hash(*PARTS_OF_TRAINING))
     out = Root(config.root).cache / "training" / key
     with tracked("train", config.train.steps, "steps") as progress:
 
@@ -85,21 +99,28 @@ def fit_model(rows: Path, dataset_id: str, start: Model, config: Config, stage: 
             progress.advance(steps=step - progress.done, total=steps)
 
         trained = fit(
-            stage, config, rows, start.path, out, cache=Root(config.root).cache / "latents", on_progress=moved
-        )
-    return {**trained, "steps": config.train.steps, "started_from": start.label}
+            stage, config, rows, start.path if start else None, out, vae=vae,
+            cache=Root(config.root).cache / "latents", on_progress=moved,
+        )  # fmt: skip
+    return {**trained, "steps": config.train.steps, "started_from": start.label if start else "nothing"}
+
+
+def autoencoder_folder(config: Config, autoencoder: str) -> Path:
+    """A folder as it is, else what the registry has under that name or id."""
+    return Path(autoencoder) if Path(autoencoder).is_dir() else Registry(config.root).path(autoencoder)
 
 
 @task(name="register", cache_policy=NO_CACHE)
 def register_model(
-    trained: dict[str, Any], start: Model, dataset_id: str, config: Config, stage: str, run_id: str
+    trained: dict[str, Any], start: Model | None, dataset_id: str, config: Config, stage: str, run_id: str
 ) -> Model:
     """A new version of the model line, not promoted."""
     registry = Registry(config.root)
     measures = {name: value for name, value in trained.items() if isinstance(value, (int, float))}
     model_id = registry.register(
         trained["path"], config.model.name, metrics={"training": measures}, dataset_id=dataset_id,
-        parent=start.model_id,         stage=stage, run_id=run_id, config_hash=config.hash(), licence="as its training data",
+        parent=start.model_id if start else "", stage=stage, run_id=run_id, config_hash=config.hash(),
+        licence="as its training data",
     )  # fmt: skip
     Catalog(config.root).upsert("models", registry.show(model_id))
     return champion_or_named(Root(config.root), config, model_id)
@@ -109,7 +130,8 @@ def register_model(
 def promote_if_better(comparison: Comparison, config: Config) -> str:
     """Make the challenger the champion if it won; says what was decided and why."""
     if not comparison.promoted:
-        return f"champion {comparison.champion.label} kept: {comparison.reason}"
+        kept = f"champion {comparison.champion.label} kept" if comparison.champion else "not promoted"
+        return f"{kept}: {comparison.reason}"
     registry = Registry(config.root)
     registry.promote(comparison.challenger.model_id, comparison.reason)
     Catalog(config.root).upsert("models", registry.models(config.model.name))

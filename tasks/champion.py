@@ -60,12 +60,19 @@ def champion_or_named(root: Root, config: Config, model: str | None = None) -> M
     )
 
 
+def champion(root: Root, config: Config) -> Model | None:
+    """The champion of `config.model.name`, None where there is none."""
+    registry = Registry(root)
+    row = ensure_champion(registry, config.model.name)
+    return None if row is None else _model(registry, row)
+
+
 def ensure_champion(registry: Registry, line: str) -> dict[str, Any] | None:
     """The champion's row; where none was ever promoted, the shipped model is registered and promoted first."""
-    champion = registry.champion(line)
+    standing = registry.champion(line)
     place = SHIPPED.get(line)
-    if champion is not None or place is None or not place.is_dir():
-        return champion
+    if standing is not None or place is None or not place.is_dir():
+        return standing
     notes = place / METRICS_FILE
     metrics = json.loads(notes.read_text()) if notes.is_file() else {}
     model_id = registry.register(place, line, metrics=metrics, stage="shipped", licence="Apache-2.0")

@@ -41,7 +41,8 @@ def page(root: Root) -> Path:
     run = row(
         RUNS, run_id="run-1", command="demo --root data", status="failed", config=json.dumps({"profile": "studio"}),
         counts=json.dumps({"ok": 2, "rejected": 1, "failed": 1}),
-        started=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), seconds=75.0, config_hash="c0ffee", code_revision="abc",
+        started=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), seconds=75.0,
+        config_hash="c0ffee", code_revision="abc",
     )  # fmt: skip
     good = {
         "status": "ok", "output_uri": "renders/after.mp4", "frames": 50, "fps": 25.0, "width": 128, "height": 96,
