@@ -41,17 +41,35 @@ class LandmarkNet(nn.Module):
         y, x = torch.meshgrid(place, place, indexing="ij")
         self.register_buffer("place", torch.stack([x.reshape(-1), y.reshape(-1)], -1), persistent=False)
 
-    def forward(self, crop: Tensor) -> Tensor:
+    def read(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """Points [B,212] as `forward` gives them, and the heat maps' logits [B,106,576] over 24 x 24 cells."""
         fine = self.fine(self.stem(crop))
         middle = self.middle(fine)
         coarse = self.coarse(middle)
         neck = self.lateral[1](middle) + F.interpolate(self.lateral[2](coarse), scale_factor=2.0, mode="nearest")
         neck = self.mix(self.lateral[0](fine) + F.interpolate(neck, scale_factor=2.0, mode="nearest"))
         # Softmax and mean in float32: a mean over 576 cells in bf16 is coarser than a pixel.
-        heat = self.heat(neck).float().flatten(2).softmax(-1)
-        mean = heat @ self.place
+        logits = self.heat(neck).float().flatten(2)
+        mean = logits.softmax(-1) @ self.place
         shift = self.shift(self.squeeze(coarse).flatten(1)).float()
-        return mean.flatten(1) + shift
+        return mean.flatten(1) + shift, logits
+
+    def forward(self, crop: Tensor) -> Tensor:
+        return self.read(crop)[0]
+
+
+def heat_loss(logits: Tensor, points: Tensor, spread: float = 0.6) -> Tensor:
+    """Cross-entropy [B,106] of heat maps [B,106,576] against Gaussians round the true points [B,106,2] (-1..1).
+
+    ``spread`` is in cells. It shows each map its cell at once, where the mean alone pulls on all cells and takes long.
+    Points outside the crop are drawn at its edge.
+    """
+    cells = INPUT_SIZE // 8
+    at = ((points + 1) * (INPUT_SIZE / 16)).clamp(0, cells - 1)
+    steps = torch.arange(cells, device=points.device, dtype=points.dtype)
+    along = torch.softmax(-((steps - at[..., None]) ** 2) / (2 * spread**2), -1)  # [B,106,2,24]
+    target = (along[..., 1, :, None] * along[..., 0, None, :]).flatten(2)
+    return -(target * logits.log_softmax(-1)).sum(-1)
 
 
 def wing_loss(error: Tensor, width: float = 0.10, sharpness: float = 0.02) -> Tensor:

@@ -17,7 +17,7 @@ from tasks.training.expert_loop import Budget, train_expert
 from tasks.training.faces import read_faces
 from tasks.training.stills import Stills
 
-SIZES = (224, 256, 320)  # input sides, drawn per batch: the same net must serve several frame shapes
+SIZES = (192, 224, 288)  # input sides, drawn per batch: the same net must serve several frame shapes
 Report = Callable[[int, float, dict[str, float]], None]
 
 

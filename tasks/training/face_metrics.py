@@ -21,8 +21,8 @@ MATCH_IOU = 0.5
 PROTOCOL = (
     "held-out people; each frame pasted at a random place, turned by N(0, 6 degrees), face 40-230 px, on a random "
     "512x288 backdrop with mild blur, noise and JPEG; read by insightface's FaceAnalysis at score >= 0.5; a face "
-    "counts as found at IoU >= 0.5; landmark error = mean distance of 106 points / distance of the eyes; identity over all "
-    "pairs of found faces"
+    "counts as found at IoU >= 0.5; landmark error = mean distance of 106 points / distance of the eyes; identity over "
+    "all pairs of found faces"
 )
 
 

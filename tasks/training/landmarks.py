@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.facepack import PACK_FILES, LandmarkNet, export_landmarker
-from models.facepack.landmarker import CROP_SCALE, INPUT_MEAN, INPUT_SIZE, INPUT_STD, POINTS, wing_loss
+from models.facepack.landmarker import CROP_SCALE, INPUT_MEAN, INPUT_SIZE, INPUT_STD, POINTS, heat_loss, wing_loss
 from models.landmarks106 import CONTOUR, INNER_LOWER, INNER_UPPER, MOUTH
 from tasks.training.composites import change_background, move, similarity
 from tasks.training.expert_loop import Budget, train_expert
@@ -107,12 +107,14 @@ def train_landmarks(
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
         crops, truth = landmark_batch(rng, stills, batch, device)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            flat = net(crops.contiguous(memory_format=torch.channels_last))
+            flat, heat = net.read(crops.contiguous(memory_format=torch.channels_last))
         predicted = flat.float().view(-1, POINTS, 2)
         point_loss = (wing_loss(predicted - truth) * weights).mean()
         gap = predicted[:, INNER_LOWER] - predicted[:, INNER_UPPER]
         gap_loss = wing_loss(gap - (truth[:, INNER_LOWER] - truth[:, INNER_UPPER])).mean()
-        return 10.0 * (point_loss + gap_loss), {"points": point_loss.item(), "opening": gap_loss.item()}
+        map_loss = (heat_loss(heat, truth) * weights[:, 0]).mean()
+        parts = {"points": point_loss.item(), "opening": gap_loss.item(), "heat": map_loss.item()}
+        return 10.0 * (point_loss + gap_loss) + 0.5 * map_loss, parts
 
     metrics = train_expert(net, loss_of_batch, budget, peak_rate=2e-3, report=report)
     export_landmarker(net.cpu(), out / PACK_FILES["landmark_2d_106"])
