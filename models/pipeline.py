@@ -275,6 +275,7 @@ def build_pipeline(
     identity_tokens: int = 4,
     audio_dim: int = 192,
     audio_tokens: int = 10,
+    audio_context: int = 2,
     unet: dict[str, Any] | None = None,
     scheduler: dict[str, Any] | None = None,
 ) -> DubPipeline:
@@ -282,7 +283,8 @@ def build_pipeline(
 
     Args:
         vae: a trained autoencoder; None builds an untrained one.
-        audio_dim, audio_tokens: shape [N,D] of the speech features of one frame.
+        audio_dim, audio_tokens: D and N of the speech features [N,D] of one frame.
+        audio_context: the frames on each side that they were cut from.
         unet, scheduler: settings that replace the profile's.
     """
     network = build_denoiser(profile, **(unet or {}))
@@ -297,6 +299,7 @@ def build_pipeline(
         identity_projection=IdentityProjection(identity_dim, width, identity_tokens),
         audio_projection=AudioProjection(audio_dim, width, audio_tokens, pooled_dim) if pooled_dim else None,
         crop_size=crop_size or {"studio": 128, "sd15": 256}[profile],
+        audio_context=audio_context,
     )
     for module in pipeline.components.values():
         if isinstance(module, torch.nn.Module):

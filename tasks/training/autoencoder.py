@@ -37,7 +37,8 @@ class AutoencoderRun:
     batch: whole crops' worth of picture in a step; patch: side of the parts, pixels; whole_from: share of the budget
     after which whole crops are shown; lips, region: extra weight of the lips and of the repainted region; edges, kl:
     weights of the losses; noise: deviation of the noise added to the latents, in their own deviations (the decoder must
-    forgive what the denoiser leaves).
+    forgive what the denoiser leaves); decoder_only: leave the encoder as it is, so that latents and the denoisers
+    trained on them stay good.
     """
 
     batch: int = 3
@@ -50,6 +51,7 @@ class AutoencoderRun:
     kl: float = 1e-5
     noise: float = 0.04
     every: int = 4
+    decoder_only: bool = False
     seed: int = 0
 
 
@@ -177,7 +179,11 @@ def train_autoencoder(
     place = torch.device(device)
     vae.to(place).train()
     average = AveragedWeights(vae, 0.995)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=run.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+    if run.decoder_only:
+        for part in (vae.encoder, vae.quant_conv):
+            part.requires_grad_(False)
+    learning = [parameter for parameter in vae.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=run.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
     budget = Budget(steps, minutes)
     started, step, dtype = time.monotonic(), 0, fast_dtype(place)
     while (progress := budget.progress(step)) < 1:
@@ -186,7 +192,7 @@ def train_autoencoder(
             group["lr"] = learning_rate(progress, run.rate)
         losses = step_loss(vae, images.to(place), weight.to(place), run, dtype)
         losses["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         average.update(vae)

@@ -52,7 +52,10 @@ class LatentCache:
         self.vae = vae.to(self.device).eval()
         self.speech = speech
         self.batch = batch
-        self._made_from = (weights_id(vae), weights_id(speech), float(vae.config.scaling_factor), "v1")
+        # the decoder does not matter: it may be trained further while latents and denoisers stay good
+        encoder = [weights_id(part) for part in (vae.encoder, vae.quant_conv) if part is not None]
+        scale = [float(vae.config.scaling_factor), float(vae.config.shift_factor or 0)]
+        self._made_from = (*encoder, *scale, weights_id(speech))
 
     def path(self, clip: TrainingClip, mirrored: bool = False) -> Path:
         """The file of a clip; it need not exist yet."""

@@ -131,13 +131,29 @@ def fit(
 
 
 def _starting_pipeline(config: Config, init: str | Path | None, vae: str | Path | None) -> DubPipeline:
+    """The pipeline of `init`, or a fresh denoiser of the configuration's shape round the autoencoder `vae`."""
     if init is not None:
         return load_pipeline(init)
     if vae is None:
         raise UsageError("a denoiser that starts afresh needs an autoencoder", "give --init MODEL, or train one first")
-    autoencoder = AutoencoderKL.from_pretrained(str(vae), low_cpu_mem_usage=False).eval()
+    model, context = config.model, config.audio.context
+    speech = load_speech_encoder(config.audio.speech)
     torch.manual_seed(config.train.seed)
-    return build_pipeline(config.model.name, vae=autoencoder, crop_size=config.model.size)
+    return build_pipeline(
+        model.name,
+        vae=AutoencoderKL.from_pretrained(str(vae), low_cpu_mem_usage=False).eval(),
+        crop_size=model.size,
+        identity_tokens=model.identity_tokens,
+        audio_dim=speech.width,
+        audio_tokens=2 * (2 * context + 1) * speech.layers,
+        audio_context=context,
+        unet={
+            "block_out_channels": model.unet_channels,
+            "layers_per_block": model.layers_per_block,
+            "attention_head_dim": model.attention_head_dim,
+            "cross_attention_dim": model.cross_attention_dim,
+        },
+    )
 
 
 def _settings(config: Config, steps: int | None, overrides: dict[str, Any] | None) -> ImageRun:

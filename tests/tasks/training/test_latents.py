@@ -54,9 +54,12 @@ def test_a_file_is_made_once_and_named_by_content(
     assert cache.path(clip, mirrored=True) != first
     assert cache.path(decode_clip(rows[1])) != first
     assert cache.path(decode_clip(rows[0], every=2)) != first
-    before = weights_id(pipeline.vae)
     with torch.no_grad():
         pipeline.vae.decoder.conv_out.bias += 0.01
+    assert LatentCache(tmp_path, pipeline.vae, cache.speech).path(clip) == first, "latents do not know the decoder"
+    before = weights_id(pipeline.vae)
+    with torch.no_grad():
+        pipeline.vae.encoder.conv_out.bias += 0.01
     assert weights_id(pipeline.vae) != before
     assert LatentCache(tmp_path, pipeline.vae, cache.speech).path(clip) != first
 

@@ -1,0 +1,92 @@
+"""The autoencoder stage: it learns to give the picture back, and its latents come out scaled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models import autoencoder as models_autoencoder
+from models.autoencoder import AutoencoderKL, build_autoencoder, decode, encode, to_frames, to_images
+from tasks.training.autoencoder import AutoencoderRun, collect, sample_batch, train_autoencoder
+
+RUN = AutoencoderRun(batch=1, patch=32, rate=4e-3, every=2)
+
+
+@pytest.fixture
+def small_profile(monkeypatch: pytest.MonkeyPatch) -> str:
+    profile = dict(models_autoencoder.AUTOENCODERS["studio"], block_out_channels=(8, 8, 16, 16))
+    monkeypatch.setitem(models_autoencoder.AUTOENCODERS, "small", profile)
+    return "small"
+
+
+def test_it_learns_and_its_latents_are_scaled(small_profile: str, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    first = train_autoencoder(rows, tmp_path / "a", profile=small_profile, steps=2, run=RUN)
+    notes: list[dict[str, Any]] = []
+    last = train_autoencoder(
+        rows, tmp_path / "b", profile=small_profile, steps=120, run=RUN, report=notes.append, report_every=60
+    )
+    assert last["psnr"] > first["psnr"] + 3
+    assert [note["step"] for note in notes] == [60, 120]
+    vae = AutoencoderKL.from_pretrained(str(tmp_path / "b"), low_cpu_mem_usage=False)
+    images = to_images(collect(rows, "val", 1).frames)
+    with torch.no_grad():
+        latents = encode(vae, images)
+        again = decode(vae, latents)
+    assert float(latents.std()) == pytest.approx(1, abs=0.1)
+    assert float(latents.mean()) == pytest.approx(0, abs=0.1)
+    assert again.shape == images.shape
+
+
+def test_training_goes_on_from_a_saved_one(small_profile: str, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    train_autoencoder(rows, tmp_path / "a", profile=small_profile, steps=30, run=RUN)
+    more = train_autoencoder(rows, tmp_path / "b", profile=small_profile, steps=1, run=RUN, init=tmp_path / "a")
+    fresh = train_autoencoder(rows, tmp_path / "c", profile=small_profile, steps=1, run=RUN)
+    assert more["psnr"] > fresh["psnr"] + 1
+    scales = [AutoencoderKL.load_config(str(tmp_path / name))["scaling_factor"] for name in "ab"]
+    assert scales[0] == scales[1], "latents of the old model still fit"
+
+
+def test_a_decoder_trained_alone_leaves_the_latents_as_they_are(
+    small_profile: str, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    train_autoencoder(rows, tmp_path / "a", profile=small_profile, steps=3, run=RUN)
+    alone = replace(RUN, decoder_only=True)
+    train_autoencoder(rows, tmp_path / "b", profile=small_profile, steps=3, run=alone, init=tmp_path / "a")
+    before, after = (
+        AutoencoderKL.from_pretrained(str(tmp_path / name), low_cpu_mem_usage=False).state_dict() for name in "ab"
+    )
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+
+
+def test_parts_lie_on_the_grid_and_lips_weigh_more(rows: list[dict[str, Any]]) -> None:
+    pictures = collect(rows, "train", 1)
+    images, weights = sample_batch(pictures, RUN, False, np.random.default_rng(0))
+    assert images.shape == (4, 3, 32, 32)
+    assert weights.shape == (4, 1, 32, 32)
+    assert weights.max() >= 1 + RUN.lips
+    whole, _ = sample_batch(pictures, RUN, True, np.random.default_rng(0))
+    assert whole.shape == (1, 3, 64, 64)
+
+
+def test_without_clips_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no usable clips"):
+        train_autoencoder([], tmp_path, steps=1)
+
+
+def test_the_sd15_autoencoder_has_stable_diffusions_shape() -> None:
+    with torch.device("meta"):
+        vae = build_autoencoder("sd15")
+    assert len(vae.state_dict()) == 248
+    assert sum(parameter.numel() for parameter in vae.parameters()) == 83_653_863
+    assert vae.config.scaling_factor == 0.18215
+
+
+def test_frames_and_images_are_the_same_picture() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    assert np.array_equal(to_frames(to_images(frames)), frames)
