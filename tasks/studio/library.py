@@ -127,7 +127,7 @@ def write_episode(folder: Path, episode: Episode, *, compile_field: bool | None 
 
 
 def write_portrait(folder: Path, size: int = 384) -> None:
-    """portrait.png, a friendly face with closed lips, and portrait.wav, three seconds of speech for it."""
+    """portrait.png, a friendly face at rest, and portrait.wav, three seconds of speech for it."""
     identity = sample_identity(PORTRAIT_SEED)
     controls = Controls.neutral(1)
     controls.aus[:] = emotion_aus("happy", 1)
