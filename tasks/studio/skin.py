@@ -156,4 +156,6 @@ def _open_mouth(rgb: Tensor, at: Surface) -> tuple[Tensor, Tensor, Tensor]:
     wall = at.colour((0.09, 0.012, 0.013))[None] * ramp(0.25, 0.62, at.z)[:, None]
     rgb = mix(rgb, wall, torch.clamp(inside * depth * 1.4, 0, 1))
     cavity = (inside > 0.5) & (gap > 0.004)
-    return rgb, cavity, cavity & (lip_front < 0.5)
+    # by position alone: the cavity's back lies behind the face's front, where `front` fades
+    deep = (gap > 0.004) & (torch.abs(lips.u) < 0.97) & (at.z > 0.2) & (lip_front < 0.5)
+    return rgb, cavity, deep

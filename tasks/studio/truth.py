@@ -79,14 +79,14 @@ def _features(q: Rig) -> tuple[Tensor, Tensor]:
         )
     # brows: the upper edge from image left to right, then the lower edge back; the tip is one point, the inner end two
     inner_to_tip, tip_to_inner = (0.0, 0.25, 0.5, 0.75), (0.97, 0.75, 0.5, 0.25, 0.0)
-    for outline, sign, along, tip in (
+    for eyebrow, sign, along, tip in (
         (lm.LEFT_BROW, -1.0, tip_to_inner + inner_to_tip, 0),
         (lm.RIGHT_BROW, 1.0, inner_to_tip + tip_to_inner, 4),
     ):
         edge = [0.0 if i == tip else 1.0 if i < 5 else -1.0 for i in range(9)]
         xs = sign * (q.brow_x + 0.300 * spread(*along))
         spine, thick, _ = brow(xs, q)
-        put(outline, xs, spine + thick * spread(*edge))
+        put(eyebrow, xs, spine + thick * spread(*edge))
     # nose
     zero = torch.zeros_like(q.nose_y)
     bridge = spread(0.0, 0.36, 0.70)

@@ -8,7 +8,8 @@ from models import landmarks106 as lm
 
 def test_groups_name_every_landmark_once() -> None:
     groups = (
-        lm.CONTOUR, lm.LEFT_EYE, lm.LEFT_PUPIL, lm.LEFT_BROW, lm.MOUTH, lm.NOSE, lm.RIGHT_EYE, lm.RIGHT_PUPIL, lm.RIGHT_BROW,
+        lm.CONTOUR, lm.MOUTH, lm.NOSE, lm.LEFT_EYE, lm.LEFT_PUPIL, lm.LEFT_BROW,
+        lm.RIGHT_EYE, lm.RIGHT_PUPIL, lm.RIGHT_BROW,
     )  # fmt: skip
     assert sorted(index for group in groups for index in group) == list(range(lm.COUNT))
     assert sorted(lm.LIPS_OUTER + lm.LIPS_INNER) == list(lm.MOUTH)

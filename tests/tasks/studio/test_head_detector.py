@@ -12,7 +12,7 @@ from tasks.studio.controls import EMOTIONS, Controls, emotion_aus
 from tasks.studio.identity import sample_identity
 from tasks.studio.render import render, sample_scene
 
-PEOPLE = 12
+PEOPLE = 5
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,11 @@ def test_scrfd_finds_the_heads(detector: FaceAnalyzer) -> None:
         controls.aus[:] = emotion_aus(EMOTIONS[person % 8], int(rng.integers(1, 4)))
         controls.set("jaw", rng.uniform(0, 0.6))
         identity = sample_identity(900 + person)
-        rendered = render(sample_scene(identity, person), controls, (160, 160), compile_field=False)
+        rendered = render(sample_scene(identity, person), controls, (128, 128), compile_field=False)
         faces = detector.detect(rendered.frames[0], embed=False)
         found += bool(faces)
         if faces:
             eyes = np.linalg.norm(rendered.kps[0, 1] - rendered.kps[0, 0])
             errors.append(np.linalg.norm(faces[0].kps - rendered.kps[0], axis=-1) / eyes)
-    assert found >= PEOPLE - 1
+    assert found == PEOPLE
     assert np.mean(errors) < 0.10  # of the distance between the eyes
