@@ -79,7 +79,7 @@ class SyncExpert(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, width: int = 128, audio_width: int = 192, dim: int = 128, n_mels: int = 80, cues: int = 7
+        self, width: int = 128, audio_width: int = 192, dim: int = 128, n_mels: int = 80, cue_count: int = 7
     ) -> None:
         super().__init__()
         channels = (16, 32, 64, 96)
@@ -90,7 +90,7 @@ class SyncExpert(ModelMixin, ConfigMixin):
         )
         self.picture_norms = nn.ModuleList(nn.GroupNorm(8, c) for c in channels)
         self.frame = nn.Linear(channels[-1] * 4 * 6, width)
-        self.cues = nn.Linear(width, cues)
+        self.cues = nn.Linear(width, cue_count)
         self.video_time = TimeStack(width, width, dim)
         self.patch = nn.Conv1d(n_mels, audio_width, MEL_PER_FRAME, stride=MEL_PER_FRAME)
         self.mix = nn.Conv1d(audio_width, audio_width, 1)

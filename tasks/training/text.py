@@ -14,19 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from models.text import ANCHOR_FILE, ANCHORS, EMOTIONS, EmotionReading, load_text
+from models.text import ANCHORS, EMOTIONS, EmotionReading, build_text, load_text, save_text
 from tasks.captions import HEADS, MANNERS, SUBJECTS, VOICES, sentence
 from tasks.training import phrases
 from tasks.training.expert_loop import Budget, train_expert
 
-LENGTH = 32
-START, END, PAD, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|pad|>", "<|unk|>"
 _SAME_EMOTION, _SAME_INTENSITY, _SAME_DETAIL = 0.55, 0.21, 0.08
 
 
@@ -146,35 +141,6 @@ class Weaver:
             yield [self.example() for _ in range(size)]
 
 
-def build_tokenizer(texts: list[str], vocabulary: int = 2048) -> PreTrainedTokenizerFast:
-    """A lower-case byte-level BPE in the frame that CLIP uses: start, words, end."""
-    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    # transformers takes end = 2 for a CLIP of before 2023, whose end is the largest id: it stands at 3 here
-    special = [PAD, START, UNKNOWN, END]
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=vocabulary,
-            special_tokens=special,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    frame = [(START, tokenizer.token_to_id(START)), (END, tokenizer.token_to_id(END))]
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=frame)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=START,
-        eos_token=END,
-        pad_token=PAD,
-        unk_token=UNKNOWN,
-        model_max_length=LENGTH,
-    )
-
-
 def _targets(batch: list[Example]) -> tuple[Tensor, Tensor]:
     """Soft targets: of texts among each other [B, B] (no diagonal), and over ANCHORS [B, 22]; rows sum to 1."""
     emotion = torch.tensor([EMOTIONS.index(e.emotion) for e in batch])
@@ -211,21 +177,14 @@ def train_text(
     """
     torch.manual_seed(seed)
     weaver = Weaver(seed, held_out)
-    tokenizer = build_tokenizer([weaver.example().text for _ in range(20_000)])
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=LENGTH, hidden_act="gelu", attention_dropout=0.1,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-        projection_dim=width,
-    )  # fmt: skip
-    model = CLIPTextModel(config)
+    tokenizer, model = build_text([weaver.example().text for _ in range(20_000)], width=width)
     anchors = torch.nn.Linear(width, len(ANCHORS), bias=False)
     temperature = 0.1
     batches = weaver.batches(batch_size)
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
         batch = next(batches)
-        ids = tokenizer([e.text for e in batch], padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
+        ids = tokenizer([e.text for e in batch], padding=True, truncation=True, return_tensors="pt")
         pooled = F.normalize(model(input_ids=ids["input_ids"]).pooler_output, dim=-1)
         among, over = _targets(batch)
         own = torch.eye(len(batch), dtype=torch.bool)
@@ -236,11 +195,7 @@ def train_text(
     tokenizer.backend_tokenizer.model.dropout = 0.1
     metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), also=anchors)
     tokenizer.backend_tokenizer.model.dropout = None
-    out_dir.mkdir(parents=True, exist_ok=True)
-    tokenizer.save_pretrained(out_dir)
-    model.half().save_pretrained(out_dir)
-    unit = F.normalize(anchors.weight.detach(), dim=-1).half().contiguous()
-    save_file({"anchors": unit, "temperature": torch.tensor(temperature)}, out_dir / ANCHOR_FILE)
+    save_text(out_dir, tokenizer, model, anchors.weight, temperature)
     return metrics | evaluate_text(out_dir, weaver.unseen)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.text import ANCHORS, EMOTIONS, load_text
+from models.text import ANCHORS, EMOTIONS, build_tokenizer, load_text
 from tasks.training.phrases import ADJECTIVES, IDIOMS
-from tasks.training.text import Example, Weaver, _targets, build_tokenizer, train_text
+from tasks.training.text import Example, Weaver, _targets, train_text
 
 
 def test_woven_texts_carry_their_attributes() -> None:
