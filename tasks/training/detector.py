@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from models.facepack.detector import INPUT_MEAN, INPUT_STD, Detections, anchor_c
 from models.facepack.detector_loss import Faces, detector_loss
 from tasks.training.composites import scene
 from tasks.training.expert_loop import Budget, train_expert
-from tasks.training.faces import read_faces
+from tasks.training.faces import read_training_faces
 from tasks.training.stills import Stills
 
 SIZES = (192, 224, 288)  # input sides, drawn per batch: the same net must serve several frame shapes
@@ -22,12 +22,12 @@ Report = Callable[[int, float, dict[str, float]], None]
 
 
 def detector_batch(
-    rng: np.random.Generator, stills: Stills, batch: int, size: int, device: str
+    rng: np.random.Generator, sources: Sequence[Stills], batch: int, size: int, device: str
 ) -> tuple[Tensor, list[Faces]]:
-    """Composites [B,3,size,size] as insightface would feed them, and the faces in each."""
+    """Composites [B,3,size,size] as insightface would feed them, and the faces in each; sources take turns."""
     images, faces = [], []
-    for _ in range(batch):
-        image, boxes, points = scene(rng, stills, size)
+    for turn in range(batch):
+        image, boxes, points = scene(rng, sources[turn % len(sources)], size)
         images.append(image)
         faces.append(Faces(torch.from_numpy(boxes).to(device), torch.from_numpy(points).to(device)))
     pixels = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
@@ -35,7 +35,7 @@ def detector_batch(
 
 
 def train_detector(
-    corpus: Path,
+    corpus: Path | Sequence[Path],
     out: Path,
     steps: int | None = None,
     minutes: float | None = None,
@@ -44,12 +44,12 @@ def train_detector(
     batch: int = 16,
     report: Report | None = None,
 ) -> dict[str, float]:
-    """Train on the stills or the talking corpus in ``corpus``, without the people held out; write OUT/det_studio.onnx.
+    """Train on stills or a talking corpus, or several, without the people held out; write OUT/det_studio.onnx.
 
     Returns the running means of the losses. Raises FileNotFoundError without stills, ValueError without a budget.
     """
     budget = Budget(steps, minutes)
-    stills, _ = read_faces(corpus).split()
+    sources = read_training_faces(corpus)
     rng = np.random.default_rng([seed, 1])
     torch.manual_seed(seed)
     net = FaceDetector().to(device, memory_format=torch.channels_last)
@@ -57,7 +57,7 @@ def train_detector(
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
         size = int(rng.choice(SIZES))
-        images, faces = detector_batch(rng, stills, batch, size, device)
+        images, faces = detector_batch(rng, sources, batch, size, device)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             raw = net(images.contiguous(memory_format=torch.channels_last))
         predicted = Detections(raw.logits.float(), raw.distances.float(), raw.points.float())

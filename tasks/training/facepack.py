@@ -1,7 +1,6 @@
 """Make the studio face pack from nothing: stills, three networks, the pack's card and its measured numbers.
 
-The shipped pack came from a talking corpus (`tasks.studio.corpus`) for detector and landmarks, which must follow
-speech, and from stills of many people for the recogniser.
+The shipped pack came from a talking corpus (`tasks.studio.corpus`), whose mouths speak, and from stills of many people.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tasks.training.landmarks import train_landmarks
 from tasks.training.recogniser import train_recogniser
 from tasks.training.stills import render_stills
 
-NETWORKS = {"landmarks": train_landmarks, "recogniser": train_recogniser, "detector": train_detector}
+NETWORKS = ("landmarks", "recogniser", "detector")
 CARD = {
     "name": "studio",
     "licence": "Apache-2.0 (trained by this project on faces it rendered itself)",
@@ -36,16 +35,18 @@ def train_face_pack(
     per_identity: int = 8,
     minutes: float = 8.0,
     steps: int | None = None,
-    networks: tuple[str, ...] = tuple(NETWORKS),
+    networks: tuple[str, ...] = NETWORKS,
     device: str = "cpu",
     seed: int = 0,
     size: int = 112,
     workers: int = 1,
     log: Log = print,
 ) -> dict[str, object]:
-    """Render the stills that are missing, train ``networks`` for ``minutes`` (or ``steps``) each, write the ONNX
-    files, the pack's card and metrics.json into ``out``. Networks not named keep their files. ``corpus``: a talking
-    corpus for detector and landmarks (default: the stills). Returns what metrics.json holds.
+    """Render the stills that are missing, train ``networks`` for ``minutes`` (or ``steps``) each, measure the pack.
+
+    Writes the ONNX files, the pack's card and metrics.json into ``out``; networks not named keep their files.
+    ``corpus`` is a talking corpus for detector and landmarks to learn from beside the stills. Returns what
+    metrics.json holds.
 
     Raises ValueError for an unknown network.
     """
@@ -60,15 +61,19 @@ def train_face_pack(
     record: dict[str, object] = json.loads(path.read_text()) if path.is_file() else {}
     training = record.setdefault("training", {})
     assert isinstance(training, dict)
+    frames = [stills] if corpus is None else [corpus, stills]
     for name in networks:
 
         def report(step: int, progress: float, parts: dict[str, float], name: str = name) -> None:
             losses = " ".join(f"{key} {value:.4f}" for key, value in parts.items())
             log(f"{name}: step {step}, {progress:.0%}, {losses}")
 
-        source = stills if name == "recogniser" or corpus is None else corpus
-        spent = {"steps": steps} if steps is not None else {"minutes": minutes}
-        training[name] = NETWORKS[name](source, out, device=device, seed=seed, report=report, **spent)
+        spend = None if steps is not None else minutes
+        if name == "recogniser":
+            training[name] = train_recogniser(stills, out, steps, spend, device, seed, report=report)
+        else:
+            train = {"detector": train_detector, "landmarks": train_landmarks}[name]
+            training[name] = train(frames, out, steps, spend, device, seed, report=report)
     (out / PACK_CARD).write_text(json.dumps(CARD, indent=2) + "\n")
     if len(list(out.glob("*.onnx"))) == len(NETWORKS):
         record |= measure(out, stills, corpus, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,12 @@ def read_corpus_faces(folder: Path, stride: int = STRIDE) -> Stills:
         rows["identity"].append(np.full(len(taken), int(entry["identity_seed"]), np.int64))
         rows["held_out"].append(np.full(len(taken), entry["split"] != "train"))
     return Stills(**{name: np.concatenate(parts) for name, parts in rows.items()})
+
+
+def read_training_faces(folders: Path | Sequence[Path]) -> list[Stills]:
+    """The frames to train on of one folder or several, people held out left out. Raises FileNotFoundError."""
+    several = [folders] if isinstance(folders, Path) else folders
+    return [read_faces(folder).split()[0] for folder in several]
 
 
 def read_faces(folder: Path) -> Stills:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from models.facepack import PACK_FILES, LandmarkNet, export_landmarker
 from models.facepack.landmarker import CROP_SCALE, INPUT_MEAN, INPUT_SIZE, INPUT_STD, POINTS, heat_loss, wing_loss
-from models.landmarks106 import CONTOUR, INNER_LOWER, INNER_UPPER, MOUTH
+from models.landmarks106 import INNER_LOWER, INNER_UPPER, MOUTH
 from tasks.training.composites import change_background, move, similarity
 from tasks.training.expert_loop import Budget, train_expert
-from tasks.training.faces import read_faces
+from tasks.training.faces import read_training_faces
 from tasks.training.photometric import degrade, recolour
 from tasks.training.stills import Stills
 
@@ -64,10 +64,14 @@ def _cut_close(rng: np.random.Generator, frame: Image, bbox: NDArray[np.float32]
     return cut
 
 
-def landmark_batch(rng: np.random.Generator, stills: Stills, batch: int, device: str) -> tuple[Tensor, Tensor]:
-    """Crops [B,3,192,192] as insightface would feed them and landmarks [B,106,2] in -1..1."""
+def landmark_batch(
+    rng: np.random.Generator, sources: Sequence[Stills], batch: int, device: str
+) -> tuple[Tensor, Tensor]:
+    """Crops [B,3,192,192] as insightface would feed them and landmarks [B,106,2] in -1..1; sources take equal turns."""
     crops, truths = [], []
-    for row in rng.integers(len(stills), size=batch):
+    for turn in range(batch):
+        stills = sources[turn % len(sources)]
+        row = int(rng.integers(len(stills)))
         crop, truth = landmark_crop(rng, stills.frames[row], stills.alpha[row], stills.landmarks[row], stills.bbox[row])
         crops.append(crop)
         truths.append(truth)
@@ -76,15 +80,14 @@ def landmark_batch(rng: np.random.Generator, stills: Stills, batch: int, device:
 
 
 def point_weights() -> Tensor:
-    """[106,1]: lips weigh three times as much, since the mouth's opening is what later stages are judged by."""
+    """Weights [106,1]: lips count three times, since the mouth's opening is what later stages are judged by."""
     weights = torch.ones(POINTS, 1)
-    weights[list(CONTOUR)] = 0.6
     weights[list(MOUTH)] = 3.0
     return weights / weights.mean()
 
 
 def train_landmarks(
-    corpus: Path,
+    corpus: Path | Sequence[Path],
     out: Path,
     steps: int | None = None,
     minutes: float | None = None,
@@ -93,19 +96,21 @@ def train_landmarks(
     batch: int = 24,
     report: Report | None = None,
 ) -> dict[str, float]:
-    """Train on the stills or the talking corpus in ``corpus`` (without the people held out); write OUT/lmk_studio.onnx.
+    """Train on the stills or the talking corpus in ``corpus``, or on several; write OUT/lmk_studio.onnx.
+
+    People held out are not touched. A talking corpus teaches the mouths of speech, stills the shapes of many faces.
 
     Returns the running means of the losses. Raises FileNotFoundError without stills, ValueError without a budget.
     """
     budget = Budget(steps, minutes)
-    stills, _ = read_faces(corpus).split()
+    sources = read_training_faces(corpus)
     rng = np.random.default_rng([seed, 2])
     torch.manual_seed(seed)
     net = LandmarkNet().to(device, memory_format=torch.channels_last)
     weights = point_weights().to(device)
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
-        crops, truth = landmark_batch(rng, stills, batch, device)
+        crops, truth = landmark_batch(rng, sources, batch, device)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             flat, heat = net.read(crops.contiguous(memory_format=torch.channels_last))
         predicted = flat.float().view(-1, POINTS, 2)

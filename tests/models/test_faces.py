@@ -28,6 +28,7 @@ SHARED = Path(os.environ.get("DUBWRIGHT_SHARED", Path(__file__).parents[3] / "sh
 SCRFD = SHARED / "weights" / "scrfd_2.5g_bnkps.onnx"
 YUNET = SHARED / "weights" / "yunet_n_640_640.onnx"
 PORTRAITS = SHARED / "media" / "image"
+SIDE = 128  # pixels of a rendered frame
 real_weights = pytest.mark.skipif(not SCRFD.exists(), reason="no real detector beside the project")
 
 
@@ -42,7 +43,7 @@ def people() -> list[Rendered]:
     shots = []
     for person in (9_000_001, 9_000_002):
         controls = Controls.neutral(2).set("yaw", np.array([0.0, 0.25])).set("jaw", np.array([0.1, 0.8]))
-        shots.append(render(sample_scene(sample_identity(person), person), controls, size=(192, 192)))
+        shots.append(render(sample_scene(sample_identity(person), person), controls, size=(SIDE, SIDE)))
     return shots
 
 
@@ -77,7 +78,7 @@ def test_positions_are_those_of_the_frame(
     analyzer: FaceAnalyzer, people: list[Rendered], height: int, width: int, left: int, top: int, side: int
 ) -> None:
     for shot in people:
-        scale = side / 192
+        scale = side / SIDE
         faces = analyzer.detect(on_canvas(shot, 0, height, width, left, top, side))
         assert len(faces) == 1
         face = faces[0]
@@ -91,10 +92,10 @@ def test_positions_are_those_of_the_frame(
 
 
 def test_two_people_in_one_frame(analyzer: FaceAnalyzer, people: list[Rendered]) -> None:
-    frame = on_canvas(people[0], 0, 200, 400, 4, 4, 192)
-    frame[4:196, 204:396] = people[1].frames[0]
+    frame = on_canvas(people[0], 0, 136, 272, 4, 4, SIDE)
+    frame[4:132, 140:268] = people[1].frames[0]
     faces = analyzer.detect(frame)
-    assert sorted(face.bbox[0] > 200 for face in faces) == [False, True]
+    assert sorted(face.bbox[0] > 136 for face in faces) == [False, True]
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
 
 

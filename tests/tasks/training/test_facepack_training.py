@@ -215,8 +215,8 @@ def test_averages_of_a_still_module_are_the_module() -> None:
 
 def test_batches_are_what_insightface_feeds(stills: Stills) -> None:
     rng = np.random.default_rng(0)
-    images, faces = detector_batch(rng, stills, 3, 64, "cpu")
-    crops, truth = landmark_batch(rng, stills, 3, "cpu")
+    images, faces = detector_batch(rng, [stills], 3, 64, "cpu")
+    crops, truth = landmark_batch(rng, [stills], 3, "cpu")
     assert images.shape == (3, 3, 64, 64) and len(faces) == 3 and images.abs().max() <= 1
     assert crops.shape == (3, 3, 192, 192) and truth.shape == (3, 106, 2) and truth.dtype == torch.float32
 
