@@ -88,9 +88,16 @@ def _train_faces(
     shipped = PACKS / "studio" / "faces"
     if not out.exists() and any(shipped.glob("*.onnx")):
         shutil.copytree(shipped, out)  # a network that is not trained now keeps its weights, so that the pack is whole
-    stills = corpus if corpus is not None else out.parent / "stills"
     return dict(
         train_face_pack(
-            out, stills, steps=steps, networks=FACE_STAGES[stage], device=device, seed=seed, log=say, **budget
+            out,
+            out.parent / "stills",
+            corpus,
+            steps=steps,
+            networks=FACE_STAGES[stage],
+            device=device,
+            seed=seed,
+            log=say,
+            **budget,
         )
     )
