@@ -24,7 +24,7 @@ from tasks import crops
 from tasks.analysis import Progress
 from tasks.compose import match_colour, paste, paste_alpha
 from tasks.config import Config
-from tasks.dub import emotion_columns
+from tasks.dub import emotion_columns, resolve_emotion
 from tasks.dubber import Dubber, render_key
 from tasks.measure import sync_confidence
 from tasks.rendering import window_renderer
@@ -71,7 +71,8 @@ def animate_image(
     size = int(models.pipeline.config.crop_size)
     matrix = crops.crop_matrix(face.kps, size)
     original = crops.warp(still, matrix, size)
-    renderer = window_renderer(original, face.embedding, config.render.seed, voice, config, models, emotion)
+    feeling = resolve_emotion(emotion, audio, models.experts)
+    renderer = window_renderer(original, face.embedding, config.render.seed, voice, config, models, feeling)
     frames = _frames(still, matrix, original, renderer, count, config, progress)
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
@@ -83,7 +84,7 @@ def animate_image(
         audio_uri=os.fspath(audio), output_uri=os.fspath(out), status="ok", stage="animate", frames=count, fps=fps,
         duration_s=count / fps, width=still.shape[1], height=still.shape[0], faces=1, windows=renderer.windows,
         seconds=time.perf_counter() - started, attempts=1, created=datetime.datetime.now(datetime.UTC),
-        **emotion_columns(emotion, models.experts),
+        **emotion_columns(feeling, models.experts),
     )  # fmt: skip
 
 

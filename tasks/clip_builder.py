@@ -17,12 +17,12 @@ from storage.errors import InputRejected, outcome
 from storage.ids import content_id
 from storage.schema import CLIPS, row
 from tasks import crops, masks, quality
-from tasks.captions import sentence
 from tasks.config import Config
 from tasks.experts import Experts
+from tasks.feelings import describe_clip
 from tasks.probe import Source
-from tasks.studio.controls import EMOTIONS
 from tasks.tracks import Track
+from tasks.voice import read_padded
 
 EMBEDDINGS = 8
 """Frames of a clip whose face embedding is averaged: spread over the clip, more change little."""
@@ -112,24 +112,7 @@ class ClipBuilder:
             "blur": float(np.median(self._blur)) if self._blur else None,
             "exposure": float(np.median(self._exposure)) if self._exposure else None,
             "identity": identity,
-        } | self._caption()  # fmt: skip
-
-    def _caption(self) -> dict[str, Any]:
-        """What the manifest says of the emotion, in words and as a vector."""
-        emotion, intensity, text = self._base["emotion"], self._base["intensity"], self._experts.text
-        if emotion is None and self._source.caption is None:
-            return {}
-        found: dict[str, Any] = {"caption": self._source.caption or emotion, "caption_source": "label"}
-        if emotion in EMOTIONS:
-            found["intensity"] = 0 if emotion == "neutral" else max(1, 2 if intensity is None else intensity)
-            if self._source.caption is None:
-                found["caption"] = sentence(emotion, found["intensity"])
-        elif text is not None:  # free words: which of the eight do they mean?
-            reading = text.emotion_of(emotion or found["caption"])
-            found |= {"emotion": reading.emotion, "intensity": reading.intensity}
-        if text is not None:
-            found["caption_embedding"] = text.encode([found["caption"]])[1][0].numpy()
-        return found
+        }  # fmt: skip
 
     def _gate_picture(self, measures: dict[str, Any]) -> None:
         limits = self._config.preprocess
@@ -149,19 +132,24 @@ class ClipBuilder:
             )
 
     def _sound(self, measures: dict[str, Any]) -> dict[str, Any]:
-        """Sound and mel of the clip; the sync expert's verdict goes into `measures`."""
+        """Sound and mel of the clip; emotion and the sync expert's verdict go into `measures`."""
         start_s, end_s = measures["start_s"], self._end_s
         audio = media.read_audio(self._source.uri, self._config.audio.rate, start_s, end_s)
         mel = log_mel(audio)
         pcm = np.round(np.clip(audio, -1, 1) * 32767).astype("<i2")
+        pictures = np.stack([_decode(data) for data in self._crops])
+        measures |= describe_clip(
+            self._base["emotion"], self._base["intensity"], self._source.caption, pictures, audio,
+            self._track.kps[self._here], self._track.pts[self._here], self._track.opening[self._here], self._experts,
+        )  # fmt: skip
         expert = self._experts.sync
         if expert is not None:
             margin_s = self._config.preprocess.max_sync_offset / 25 + 0.2
-            around = media.read_audio(self._source.uri, self._config.audio.rate, start_s - margin_s, end_s + margin_s)
+            around = read_padded(self._source.uri, start_s - margin_s, end_s + margin_s)
             try:
                 found = measure_sync(
-                    np.stack([_decode(data) for data in self._crops]), self._track.pts[self._here],
-                    log_mel(around), expert, self._config.preprocess.max_sync_offset, start_s - margin_s,
+                    pictures, self._track.pts[self._here], log_mel(around), expert,
+                    self._config.preprocess.max_sync_offset, start_s - margin_s,
                 )  # fmt: skip
             except ValueError as error:
                 raise InputRejected(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,10 +43,12 @@ def build_clips(source: Source, dataset: str, config: Config, experts: Experts) 
     source_row, info = probe_source(source, dataset, config)
     base = _base_row(source_row, config, experts)
     counts = {"ok": 0, "rejected": 0, "failed": 0}
+    verdicts: list[dict[str, Any]] = []
     if info is not None:
         try:
             for clip in _clips_of(source, info, base, config, experts):
                 counts[clip["status"]] += 1
+                verdicts += [{name: clip[name] for name in OUTCOME}] if clip["status"] != "ok" else []
                 yield "clips", clip
         except Exception as error:  # noqa: BLE001 - whatever a file does, it costs itself alone
             source_row |= outcome(error, "decode")
@@ -56,14 +59,25 @@ def build_clips(source: Source, dataset: str, config: Config, experts: Experts) 
         counts[verdict["status"]] += 1
         yield "clips", _left_out(base, verdict)
     if source_row["status"] == "ok" and not counts["ok"]:
-        source_row |= {"status": "rejected", "stage": "clips", "measure": "clips_ok", "value": 0.0, "threshold": 1.0,
-                       "reason": "none of its clips passed; each has its own row"}  # fmt: skip
+        source_row |= _none_passed(verdicts)
     source_row |= {"clips_ok": counts["ok"], "clips_rejected": counts["rejected"] + counts["failed"],
                    "seconds": time.perf_counter() - started}  # fmt: skip
     yield "sources", source_row
 
 
 OUTCOME = ("status", "stage", "measure", "value", "threshold", "reason", "error_type")
+
+
+def _none_passed(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict on a source of which no clip was kept: that of its clip, or a summary of many."""
+    if len(verdicts) == 1:
+        return verdicts[0]
+    stages = Counter(str(verdict["stage"]) for verdict in verdicts).most_common()
+    where = ", ".join(f"{count} at {stage}" for stage, count in stages)
+    return {
+        "status": "rejected", "stage": "clips", "measure": "clips_ok", "value": 0.0, "threshold": 1.0,
+        "reason": f"none of its {len(verdicts)} clips passed: {where}; each has its own row",
+    }  # fmt: skip
 
 
 def _base_row(source_row: dict[str, Any], config: Config, experts: Experts) -> dict[str, Any]:
@@ -86,6 +100,15 @@ def _clips_of(
     source: Source, info: media.MediaInfo, base: dict[str, Any], config: Config, experts: Experts
 ) -> Iterator[dict[str, Any]]:
     analysis = analyse(source.uri, info, experts.faces, config, keep_landmarks=True)
+    if not analysis.tracks:
+        flashes = len(analysis.dropped)
+        reason = "no face found in any frame" if not flashes else f"no face that stays: {flashes} for a moment only"
+        error = InputRejected(
+            "faces", "face_ratio", 0.0, config.preprocess.min_face_ratio, "",
+            "give footage with a face, or lower faces.det_thresh", path=source.uri, reason=reason,
+        )  # fmt: skip
+        yield _left_out(base, outcome(error), num_frames=len(analysis.pts), face_ratio=0.0)
+        return
     for dropped in analysis.dropped:
         error = InputRejected("tracks", dropped.measure, dropped.value, dropped.threshold, dropped.unit)
         yield _left_out(
@@ -93,14 +116,6 @@ def _clips_of(
             clip_id=content_id(base["clip_id"], "dropped", dropped.number), track_id=dropped.number,
             start_s=dropped.start_s, end_s=dropped.end_s, num_frames=dropped.frames,
         )  # fmt: skip
-    if not analysis.tracks:
-        error = InputRejected(
-            "faces", "face_ratio", 0.0, config.preprocess.min_face_ratio, "",
-            "give footage with a face, or lower faces.det_thresh", path=source.uri, reason="no face found in any frame",
-        )  # fmt: skip
-        if not analysis.dropped:
-            yield _left_out(base, outcome(error), num_frames=len(analysis.pts), face_ratio=0.0)
-        return
     yield from _cut(source, info, analysis, base, config, experts)
 
 

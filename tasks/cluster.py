@@ -86,12 +86,17 @@ def map_rows(
     """Rows through a pool of actors that each build `worker(*arguments)` once; results as they come, in any order.
 
     One row is one block. A row whose worker dies is tried again `runtime.max_task_retries` times and then missing from
-    the results: the caller knows which rows it gave and records the missing ones.
+    the results: the caller knows which rows it gave and records the missing ones. With `runtime.in_process` all of it
+    happens here, one row after the other (to debug a step, and for a handful of short files).
 
     Args:
         worker: a class; called with a row (dict of plain values), returns a dict of plain values and must not raise.
         gpus: GPUs per actor.
     """
+    if config.runtime.in_process:
+        own = worker(*arguments) if rows else None
+        yield from (own(row) for row in rows if own is not None)
+        return
     if not rows:
         return
     start(config)

@@ -75,8 +75,9 @@ class Preprocess(_Part):
 class Audio(_Part):
     rate: Literal[16000] = Field(16000, description="sample rate of the speech features; Hz")
     speech: str = Field("studio", description="'studio', a folder, or a whisper checkpoint")
-    sync: str = Field("studio", description="sync expert: 'studio' or a folder")
-    text: str = Field("studio", description="text encoder: 'studio' or a folder")
+    sync: str = Field("studio", description="sync expert: 'studio', 'none' or a folder")
+    text: str = Field("studio", description="text encoder: 'studio', 'none' or a folder")
+    emotion: str = Field("studio", description="emotion recognisers: 'studio', 'none' or a folder")
     context: Annotated[int, Field(ge=0)] = Field(2, description="video frames of sound heard on each side of a frame")
 
 
@@ -146,6 +147,7 @@ class Runtime(_Part):
 
     num_cpus: Annotated[int, Field(ge=0)] = Field(0, description="CPUs given to a Ray started here; 0: what is there")
     actors: Annotated[int, Field(ge=0)] = Field(0, description="worker actors; 0: one CPU fewer than Ray has")
+    in_process: bool = Field(False, description="work in this process, one item after the other, without Ray")
     threads: Count = Field(1, description="threads of torch and onnxruntime in each worker")
     object_store_mb: Annotated[int, Field(ge=80)] = Field(256, description="Ray's object store; MiB")
     max_restarts: Annotated[int, Field(ge=0)] = Field(2, description="times a dead worker is started again")

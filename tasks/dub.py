@@ -19,10 +19,11 @@ from tasks.analysis import Progress, analyse
 from tasks.config import Config
 from tasks.dubber import Dubber, render_key
 from tasks.experts import Experts
+from tasks.feelings import AUTO, emotion_heard
 from tasks.measure import Measured, measure_render
 from tasks.plan import plan_dub
 from tasks.rendering import FaceRenderer
-from tasks.voice import VoiceTrack
+from tasks.voice import RATE, VoiceTrack
 
 
 def dub_video(
@@ -42,7 +43,7 @@ def dub_video(
 
     Args:
         audio: the dub track; its zero is put at the timeline's zero.
-        emotion: free text; None or "" keeps the face's own.
+        emotion: free text; "auto": heard from the track; None or "" keeps the face's own.
         speakers: RTTM file: who speaks when.
 
     Raises:
@@ -55,6 +56,7 @@ def dub_video(
     if info.video is None:
         raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
     analysis = analyse(video, info, models.experts.faces, config, progress=progress)
+    feeling = resolve_emotion(emotion, audio, models.experts)
     segments = plan_dub(video, info, analysis, models.experts.faces, config, speakers)
     if not segments:
         raise InputRejected(
@@ -70,7 +72,7 @@ def dub_video(
         "code_revision": code_revision(),
     }  # fmt: skip
     voice = VoiceTrack(audio, models.speech, models.pipeline.config.audio_context)
-    renderer = FaceRenderer(video, segments, voice, config, models, emotion)
+    renderer = FaceRenderer(video, segments, voice, config, models, feeling)
     with media.VideoRewriter(
         video, out, audio=os.fspath(audio), metadata=stamp(facts, info.metadata), crf=config.render.crf,
         threads=config.runtime.threads,
@@ -85,7 +87,7 @@ def dub_video(
         output_uri=os.fspath(out), status="ok", stage="dub", frames=rewriter.report.frames, fps=float(info.video.fps),
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=len(analysis.tracks),
         windows=renderer.windows, seconds=time.perf_counter() - started, attempts=1,
-        created=datetime.datetime.now(datetime.UTC), **emotion_columns(emotion, models.experts),
+        created=datetime.datetime.now(datetime.UTC), **emotion_columns(feeling, models.experts),
         reason=_remarks(sound, info, rewriter.report),
     )  # fmt: skip
 
@@ -96,6 +98,13 @@ def _columns(measured: Measured) -> dict[str, Any]:
         "outside_psnr_db": measured.outside_psnr_db, "identity_cosine": measured.identity_cosine,
         "identity": measured.identity,
     }  # fmt: skip
+
+
+def resolve_emotion(emotion: str | None, audio: str | os.PathLike[str], experts: Experts) -> str | None:
+    """The emotion as text for the model: "auto" is heard from the first minute of the track, "" and None stay None."""
+    if emotion != AUTO:
+        return emotion or None
+    return emotion_heard(media.read_audio(audio, RATE, 0.0, 60.0), experts)
 
 
 def emotion_columns(emotion: str | None, experts: Experts) -> dict[str, Any]:

@@ -1,47 +1,57 @@
-"""The pretrained models that look at footage, loaded once per worker: faces, lips against sound, words for emotions."""
+"""The pretrained models that look at footage, loaded once per worker: faces, lips against sound, emotions, words."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from models.faces import FaceAnalyzer, MissingPack, UnusablePack
-from models.sync import PACKS, MissingSyncExpert, SyncExpert, load_sync_expert
-from models.text import MissingText, TextEncoder, load_text
+from models.emotion import FaceEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
+from models.faces import PACKS, FaceAnalyzer, MissingPack, UnusablePack, find_pack
+from models.sync import SyncExpert, load_sync_expert
+from models.text import TextEncoder, load_text
 from storage.errors import ConfigError
 from storage.ids import content_id, file_sha256
 from tasks.config import Config
 
+_WEIGHTS = {".onnx", ".safetensors", ".json"}
 log = logging.getLogger(__name__)
 
+Expert = TypeVar("Expert")
 NONE = "none"
 """A source of this name leaves the expert out: what it would measure stays null."""
 
 
 @dataclass
 class Experts:
-    """faces always; sync and text may be None, then what they measure is null. version: hash of all their weights."""
+    """faces always; the others may be None, then what they measure is null. version: hash of all their weights."""
 
     faces: FaceAnalyzer
-    sync: SyncExpert | None
-    text: TextEncoder | None
-    version: str
+    sync: SyncExpert | None = None
+    text: TextEncoder | None = None
+    face_emotion: FaceEmotion | None = None
+    voice_emotion: VoiceEmotion | None = None
+    version: str = ""
 
 
-def load_experts(config: Config, *, text: bool = True) -> Experts:
+def load_experts(config: Config) -> Experts:
     """Load what the configuration names, on the CPU, with `config.runtime.threads` threads.
 
     Raises:
         ConfigError: the face pack is missing or unusable.
     """
     torch.set_num_threads(config.runtime.threads)
+    audio = config.audio
     return Experts(
         faces=load_faces(config),
-        sync=_load_sync(config.audio.sync),
-        text=_load_text(config.audio.text) if text else None,
+        sync=_optional(load_sync_expert, audio.sync, "sync is not measured"),
+        text=_optional(load_text, audio.text, "captions are not embedded"),
+        face_emotion=_optional(load_face_emotion, audio.emotion, "emotions are not read from faces"),
+        voice_emotion=_optional(load_voice_emotion, audio.emotion, "emotions are not read from voices"),
         version=experts_version(config),
     )
 
@@ -68,43 +78,29 @@ def load_faces(config: Config) -> FaceAnalyzer:
 
 def experts_version(config: Config) -> str:
     """Hash over the weights that measure footage; part of every id, so that a new pack measures anew."""
-    from models.faces import find_pack
-
     root = None if "://" in config.root else Path(config.root)
     try:
         places = [find_pack(config.faces.pack, root)]
     except MissingPack as error:
         raise ConfigError(str(error.args[0]), error.remedy) from error
-    places += [_folder(config.audio.sync, "sync"), _folder(config.audio.text, "text")]
+    places += [_folder(getattr(config.audio, kind), kind) for kind in ("sync", "text", "emotion")]
     digests = []
     for place in places:
         files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-        digests.append([[file.name, file_sha256(file)] for file in files if file.suffix in WEIGHTS])
+        digests.append([[file.name, file_sha256(file)] for file in files if file.suffix in _WEIGHTS])
     return content_id(digests)
-
-
-WEIGHTS = {".onnx", ".safetensors", ".json"}
 
 
 def _folder(source: str, kind: str) -> Path:
     return Path(source) if Path(source).is_dir() else PACKS / source / kind
 
 
-def _load_sync(source: str) -> SyncExpert | None:
+def _optional(load: Callable[[str], Expert], source: str, loss: str) -> Expert | None:
+    """What `load` gives; None, and a word in the log, where there is nothing of that name."""
     if source == NONE:
         return None
     try:
-        return load_sync_expert(source)
-    except MissingSyncExpert as error:
-        log.warning("sync is not measured: %s; %s", error.args[0], error.remedy)
-        return None
-
-
-def _load_text(source: str) -> TextEncoder | None:
-    if source == NONE:
-        return None
-    try:
-        return load_text(source)
-    except MissingText as error:
-        log.warning("captions are not embedded: %s; %s", error.args[0], error.remedy)
+        return load(source)
+    except FileNotFoundError as error:
+        log.warning("%s: %s; %s", loss, error.args[0], getattr(error, "remedy", ""))
         return None
