@@ -20,7 +20,8 @@ _TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 class Carrier:
     """Copies every track of `source` except those in `skip`; text subtitles change their coding where they must.
 
-    `dropped` says in words which tracks `target`'s container cannot hold.
+    `dropped` says in words which tracks `target`'s container cannot hold; `recoded_sounds` are sound tracks in a coding
+    that it does not take, which are to be encoded again.
     """
 
     def __init__(self, source: InputContainer, target: OutputContainer, skip: set[int]) -> None:
@@ -29,6 +30,7 @@ class Carrier:
         self._recoded: dict[int, Any] = {}
         self._matroska = target.format.name == "matroska"
         self.dropped: list[str] = []
+        self.recoded_sounds: list[Stream] = []
         for stream in source.streams:
             if stream.index not in skip:
                 self._add(stream)
@@ -80,9 +82,14 @@ class Carrier:
         if stream.type == "data" and mp4:
             return  # chapter titles and time codes: the muxer makes these tracks again from chapters and tags
         try:
+            if stream.type in ("attachment", "data", "unknown") and not self._matroska:
+                raise ValueError("no codec to ask the container about; only Matroska takes such tracks as they are")
             target: Stream = self._target.add_stream_from_template(stream)
         except (ValueError, av.error.FFmpegError):
             if stream.type == "subtitle" and name in _TEXT_SUBTITLES and self._recodable(stream):
+                return
+            if stream.type == "audio":
+                self.recoded_sounds.append(stream)
                 return
             self.dropped.append(f"{stream.type} track {stream.index} ({name})")
             return

@@ -148,7 +148,7 @@ class VideoRewriter:
         self._boxes: list[tuple[int, int, int, int]] = []
         self._durations: dict[int, int] = {}
         self._encoder: VideoStream | None = None
-        self._track: AudioTrack | None = None
+        self._sounds: list[AudioTrack] = []
         self._last_stamp: int | None = None
         self._converter = Converter()
         self.report = RewriteReport(path=self._out)
@@ -268,17 +268,22 @@ class VideoRewriter:
         self._encoder = stream
 
         replaced = next(iter(self._input.streams.audio), None) if self._audio is not None else None
+        start = self._origin - self._shift
         if self._audio is not None:
             end = Fraction((self._input.start_time or 0) + (self._input.duration or 0), 1_000_000) - self._origin
-            self._track = AudioTrack(
-                out, self._audio, self._audio_rate, start_s=self._origin - self._shift, duration_s=float(end)
-            )
+            track = AudioTrack(out, self._audio, self._audio_rate, start_s=start, duration_s=float(end))
             if replaced is not None:
-                self._track.stream.metadata.update(replaced.metadata)
+                track.stream.metadata.update(replaced.metadata)
             if self._language:
-                self._track.stream.metadata["language"] = self._language
+                track.stream.metadata["language"] = self._language
+            self._sounds.append(track)
         self._carrier = Carrier(self._input, out, skip={source.index} | ({replaced.index} if replaced else set()))
         self._carrier.metadata(source, stream)
+        for sound in self._carrier.recoded_sounds:
+            number = [track.index for track in self._input.streams.audio].index(sound.index)
+            again = AudioTrack(out, self._name, start_s=start, track=number)
+            self._carrier.metadata(sound, again.stream)
+            self._sounds.append(again)
         if self._input.chapters():
             self._carrier.chapters(self._shift)
         self.report.dropped = tuple(self._carrier.dropped)
@@ -319,8 +324,8 @@ class VideoRewriter:
                 raise
             raise broken_at(self._name, float(stamp * self._base), error) from error
         self.report.frames += 1
-        if self._track is not None:
-            self._track.advance(float(stamp * self._base) + _SOUND_AHEAD_S)
+        for track in self._sounds:
+            track.advance(float(stamp * self._base) + _SOUND_AHEAD_S)
 
     def _mux(self, packets: list[Packet]) -> None:
         for packet in packets:
@@ -336,8 +341,8 @@ class VideoRewriter:
             self._encode(frame, stamp, None, None)
         assert self._encoder is not None
         self._mux(self._encoder.encode(None))
-        if self._track is not None:
-            self._track.finish()
-            self.report.audio_cut_s = self._track.cut_s
+        for track in self._sounds:
+            track.finish()
+            self.report.audio_cut_s += track.cut_s
         self._output.close()
         self.report.boxes = np.array(self._boxes, dtype=np.int32).reshape(-1, 4)

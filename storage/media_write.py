@@ -104,7 +104,7 @@ class AudioTrack:
 
     Args:
         container: the output, before its header is written.
-        source: mono float32 [n], stereo [2,n] at `rate`, or a file (its first audio track).
+        source: mono float32 [n], stereo [2,n] at `rate`, or a file, of which `track` is taken.
         start_s: container time of the sound's zero.
         duration_s: length of the track: silence follows shorter sound, longer sound is cut; None keeps its own.
     """
@@ -117,9 +117,10 @@ class AudioTrack:
         *,
         start_s: Fraction = Fraction(0),
         duration_s: float | None = None,
+        track: int = 0,
     ) -> None:
         self._container = container
-        channels, source_rate = _shape_of(source, rate)
+        channels, source_rate = _shape_of(source, rate, track)
         # A player on every device takes these rates; speech at 16 kHz goes up, nothing is lost.
         self.rate = source_rate if source_rate in _AAC_RATES else 48000
         self.channels = channels
@@ -130,7 +131,7 @@ class AudioTrack:
         self._first = round(start_s * self.rate)
         self._given = 0
         self._limit = None if duration_s is None else round(duration_s * self.rate)
-        self._blocks = self._source(source, rate)
+        self._blocks = self._source(source, rate, track)
         self.cut_s = 0.0
 
     def advance(self, until_s: float) -> None:
@@ -161,7 +162,7 @@ class AudioTrack:
         self._given += block.shape[1]
         self._container.mux(self.stream.encode(frame))
 
-    def _source(self, source: np.ndarray | str | os.PathLike[str], rate: int) -> Iterator[np.ndarray]:
+    def _source(self, source: np.ndarray | str | os.PathLike[str], rate: int, track: int) -> Iterator[np.ndarray]:
         if isinstance(source, np.ndarray):
             sound = np.atleast_2d(np.asarray(source, dtype=np.float32))
             resampler = Resampler(self.rate, self.channels)
@@ -172,7 +173,7 @@ class AudioTrack:
             )
             blocks = _then(blocks, resampler.finish)
         else:
-            blocks = iter_audio(source, self.rate, channels=self.channels)
+            blocks = iter_audio(source, self.rate, track=track, channels=self.channels)
         for block in blocks:
             yield np.atleast_2d(block)
 
@@ -206,15 +207,15 @@ def container_options(path: Path, **more: str) -> dict[str, str]:
     return {} if format_of(path) == "matroska" else {"movflags": "+faststart", **more}
 
 
-def _shape_of(source: np.ndarray | str | os.PathLike[str], rate: int) -> tuple[int, int]:
+def _shape_of(source: np.ndarray | str | os.PathLike[str], rate: int, track: int) -> tuple[int, int]:
     if isinstance(source, np.ndarray):
         if source.ndim > 2 or (source.ndim == 2 and source.shape[0] not in (1, 2)):
             raise ValueError(f"sound has shape {source.shape}, not [n], [1,n] or [2,n]")
         return (1 if source.ndim == 1 else source.shape[0]), rate
     with opened(source) as container:
-        if not container.streams.audio:
+        if track >= len(container.streams.audio):
             return 1, rate  # iter_audio then says what is wrong
-        context = container.streams.audio[0].codec_context
+        context = container.streams.audio[track].codec_context
         return min(2, max(1, context.layout.nb_channels)), context.sample_rate
 
 

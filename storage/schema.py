@@ -222,11 +222,11 @@ def row(schema: pa.Schema, **values: Any) -> dict[str, Any]:
     unknown = sorted(set(values) - set(schema.names))
     if unknown:
         raise KeyError(f"{table_name(schema)} has no column {', '.join(unknown)}")
-    allowed = (*STATUSES, "running") if schema is RUNS else STATUSES
+    allowed = (*STATUSES, "running") if table_name(schema) == "runs" else STATUSES
     status = values.get("status")
     if status is not None and status not in allowed:
         raise ValueError(f"status is {status!r}, not one of {', '.join(allowed)}")
-    if schema is RENDERS:
+    if "synthetic" in schema.names:
         values.setdefault("synthetic", True)
     return {name: values.get(name) for name in schema.names}
 

@@ -244,11 +244,33 @@ def test_other_tracks_chapters_and_tags_are_carried_over(
         assert container.streams.subtitles[0].metadata["language"] == "fra"
 
 
+def test_sound_in_a_coding_that_the_container_does_not_take_is_encoded_again(tmp_path: Path) -> None:
+    source = make(
+        tmp_path / "in.mov", frames=25, sounds=[clicks(1, [0.1]), clicks(1, [0.7])], sound_codec="pcm_alaw",
+        sound_start_s=0.2,
+    )  # fmt: skip
+    report = media.rewrite_video(source, tmp_path / "out.mp4", None, audio=clicks(1, [0.3]), audio_rate=48000)
+    assert report.dropped == ()
+    after = media.probe(tmp_path / "out.mp4")
+    assert [track.codec for track in after.audio] == ["aac", "aac"]
+    assert first_click(media.read_audio(tmp_path / "out.mp4", 48000, track=0), 48000) == pytest.approx(0.3, abs=0.002)
+    assert first_click(media.read_audio(tmp_path / "out.mp4", 48000, track=1), 48000) == pytest.approx(0.9, abs=0.002)
+
+
 def test_what_a_container_cannot_hold_is_named(tmp_path: Path) -> None:
-    source = make(tmp_path / "in.mkv", frames=5, sounds=[clicks(0.2, [0.1])] * 2, sound_codec="wmav2")
-    report = media.rewrite_video(source, tmp_path / "out.mp4", None, audio=clicks(0.2, [0.1]), audio_rate=48000)
-    assert report.dropped == ("audio track 2 (wmav2)",)
-    assert len(media.probe(tmp_path / "out.mp4").audio) == 1
+    source = make(tmp_path / "plain.mkv", frames=5)
+    with_font = tmp_path / "font.mkv"
+    with av.open(str(source)) as old, av.open(str(with_font), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        new.add_attachment("a.ttf", "font/ttf", b"0123")
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    assert media.rewrite_video(with_font, tmp_path / "out.mp4", None).dropped == ("attachment track 1 (attachment)",)
+    assert media.rewrite_video(with_font, tmp_path / "out.mkv", None).dropped == ()
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert [bytes(track.data) for track in container.streams if track.type == "attachment"] == [b"0123"]
 
 
 def test_the_sound_is_kept_where_no_other_is_given(tmp_path: Path) -> None:

@@ -1,0 +1,155 @@
+"""The catalog: one row per key, however many write; found by value, words, text meaning and face."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.catalog import Catalog
+from storage.errors import NotFound, UsageError
+
+
+def unit(*values: float) -> np.ndarray:
+    vector = np.array(values, dtype=np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    catalog = Catalog(tmp_path_factory.mktemp("root"))
+    now = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    catalog.upsert(
+        "clips",
+        [
+            {"clip_id": "happy1", "status": "ok", "caption": "a very happy speaker", "sync_confidence": 6.0,
+             "created": now, "caption_embedding": unit(1, 0, 0), "identity": unit(1, 0), "crops": [b"jpeg"]},
+            {"clip_id": "happy2", "status": "ok", "caption": "smiling, slightly happy", "sync_confidence": 2.0,
+             "caption_embedding": unit(0.9, 0.2, 0), "identity": unit(0, 1)},
+            {"clip_id": "sad1", "status": "ok", "caption": "deeply sad", "sync_confidence": 5.0,
+             "caption_embedding": unit(0, 1, 0), "identity": unit(0.9, 0.1)},
+            {"clip_id": "bad1", "status": "rejected", "reason": "no face", "value": 0.0},
+        ],
+    )  # fmt: skip
+    return catalog
+
+
+def ids(rows: list[dict[str, object]]) -> list[object]:
+    return [entry["clip_id"] for entry in rows]
+
+
+def test_rows_by_value(filled: Catalog) -> None:
+    assert sorted(ids(filled.rows("clips"))) == ["bad1", "happy1", "happy2", "sad1"]
+    assert ids(filled.rows("clips", "sync_confidence > 5.5")) == ["happy1"]
+    assert len(filled.rows("clips", limit=2)) == 2
+    assert filled.rows("clips", limit=0) == []
+    assert filled.count("clips", "status = 'ok'") == 3
+    first = filled.get("clips", "happy1")
+    assert first is not None
+    assert first["created"] == datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    assert "crops" not in first
+    assert first["caption_embedding"] == pytest.approx([1, 0, 0])
+    assert filled.rows("clips", columns=["clip_id"])[0].keys() == {"clip_id"}
+
+
+def test_get_by_the_beginning(filled: Catalog) -> None:
+    assert filled.get("clips", "sa")["clip_id"] == "sad1"
+    assert filled.get("clips", "happy") is None
+    assert filled.get("clips", "nobody") is None
+    assert filled.get("clips", "it's") is None
+
+
+def test_search_by_meaning_face_and_words(filled: Catalog) -> None:
+    near = filled.search("clips", vector=unit(1, 0.05, 0), limit=3)
+    assert ids(near) == ["happy1", "happy2", "sad1"]
+    assert near[0]["_score"] == pytest.approx(float(unit(1, 0.05, 0) @ unit(1, 0, 0)), abs=1e-4)
+    assert ids(filled.search("clips", vector=unit(1, 0), column="identity", limit=2)) == ["happy1", "sad1"]
+    assert ids(filled.search("clips", vector=unit(1, 0, 0), where="sync_confidence < 5.5")) == ["happy2", "sad1"]
+    assert set(ids(filled.search("clips", text="happy"))) == {"happy1", "happy2"}
+    assert ids(filled.search("clips", text="happy", where="sync_confidence > 5")) == ["happy1"]
+    filled.upsert("clips", {"clip_id": "later", "status": "ok", "caption": "furious"})
+    assert ids(filled.search("clips", text="furious")) == ["later"]
+    filled.delete("clips", "clip_id = 'later'")
+    assert ids(filled.search("clips", text="furious")) == []
+
+
+def test_wrong_questions_are_answered_with_what_is_right(filled: Catalog) -> None:
+    filled.upsert("runs", {"run_id": "r", "status": "running"})
+    with pytest.raises(UsageError, match="sources, clips, renders"):
+        filled.rows("films")
+    with pytest.raises(UsageError, match="nonsense"):
+        filled.rows("clips", "nonsense = 3")
+    with pytest.raises(UsageError, match="vectors of 3 numbers"):
+        filled.search("clips", vector=[1.0, 0.0])
+    with pytest.raises(UsageError, match="not by both"):
+        filled.search("clips", vector=[1.0], text="a")
+    with pytest.raises(UsageError, match="no text"):
+        filled.search("runs", text="a")
+    with pytest.raises(UsageError, match="no clip_id"):
+        filled.upsert("clips", {"status": "ok"})
+    with pytest.raises(KeyError, match="colour"):
+        filled.upsert("clips", {"clip_id": "x", "colour": 1})
+
+
+def test_an_empty_catalog_has_no_rows(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    assert catalog.rows("clips") == []
+    assert catalog.search("clips", vector=[1.0]) == []
+    assert catalog.count("renders") == 0
+    assert catalog.version("clips") == 0
+    assert catalog.tags("clips") == {}
+    assert catalog.upsert("clips", []) == 0
+    with pytest.raises(NotFound):
+        catalog.tag("clips", "a")
+
+
+def test_a_rerun_replaces_rows_and_versions_keep_the_old_ones(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    catalog.upsert(
+        "renders", [{"render_id": "a", "status": "failed", "reason": "x"}, {"render_id": "a", "status": "ok"}]
+    )
+    assert [entry["status"] for entry in catalog.rows("renders")] == ["ok"]
+    tagged = catalog.tag("renders", "before")
+    catalog.upsert("renders", [{"render_id": "a", "status": "rejected"}, {"render_id": "b", "status": "ok"}])
+    assert sorted(entry["status"] for entry in catalog.rows("renders")) == ["ok", "rejected"]
+    assert [entry["status"] for entry in catalog.rows_at("renders", "before")] == ["ok"]
+    assert [entry["status"] for entry in catalog.rows_at("renders", tagged)] == ["ok"]
+    assert catalog.tags("renders") == {"before": tagged}
+    catalog.optimize("renders")
+    assert [entry["status"] for entry in catalog.rows_at("renders", "before")] == ["ok"]
+    assert catalog.tag("renders", "before") > tagged
+    with pytest.raises(NotFound):
+        catalog.rows_at("renders", "never")
+
+
+def test_vectors_of_another_encoder_replace_the_old_ones(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    catalog.upsert("clips", {"clip_id": "a", "status": "ok"})
+    assert catalog.get("clips", "a")["caption_embedding"] is None
+    assert catalog.search("clips", vector=[1.0, 0.0]) == []
+    catalog.upsert("clips", {"clip_id": "b", "status": "ok", "caption_embedding": [1.0, 0.0]})
+    assert ids(catalog.search("clips", vector=[1.0, 0.0])) == ["b"]
+    catalog.upsert("clips", {"clip_id": "c", "status": "ok", "caption_embedding": [1.0, 0.0, 0.0]})
+    assert ids(catalog.search("clips", vector=[1.0, 0.0, 0.0])) == ["c"]
+    assert catalog.count("clips") == 3
+    with pytest.raises(TypeError, match="in one write"):
+        catalog.upsert("clips", [{"clip_id": "d", "identity": [1.0]}, {"clip_id": "e", "identity": [1.0, 0.0]}])
+
+
+@pytest.mark.slow
+def test_two_processes_leave_no_row_twice(tmp_path: Path) -> None:
+    code = (
+        "import sys; from storage.catalog import Catalog\n"
+        "catalog = Catalog(sys.argv[1])\n"
+        "for start in range(6):\n"
+        "    rows = [{'clip_id': f'c{i}', 'status': 'ok', 'caption': sys.argv[2]} for i in range(start, start + 6)]\n"
+        "    catalog.upsert('clips', rows)"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in ("one", "two")]
+    assert [writer.wait(240) for writer in writers] == [0, 0]
+    found = ids(Catalog(tmp_path).rows("clips"))
+    assert sorted(found) == sorted({f"c{i}" for i in range(11)})
