@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from tasks.studio.corpus import CorpusSettings, plan_corpus, render_corpus, spli
 from tasks.studio.sentences import split_of
 from tasks.studio.takes import FIRST_LIBRARY_SEED, MOODS, describe, plan_take, room_sound
 
-SMALL = {"identities": 1, "clips_per_identity": 2, "seconds": 0.4, "size": 48, "fps": 5.0, "workers": 0}
+SMALL: dict[str, Any] = {"identities": 1, "clips_per_identity": 2, "seconds": 0.4, "size": 48, "fps": 5.0, "workers": 0}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_people_and_sentences_are_in_one_split_only() -> None:
     plans = plan_corpus(40, 3, CorpusSettings())
-    splits = {plan.identity_seed: set() for plan in plans}
+    splits: dict[int, set[str]] = {plan.identity_seed: set() for plan in plans}
     for plan in plans:
         splits[plan.identity_seed].add(plan.split)
     assert all(len(found) == 1 for found in splits.values())
@@ -146,7 +147,7 @@ def test_rows_by_truth_have_aligned_crops(rendered: Path) -> None:
     assert first["status"] == "ok"
     assert first["num_frames"] == len(first["crops"]) == len(first["masks"]) == 2
     crop = cv2.imdecode(np.frombuffer(first["crops"][0], np.uint8), cv2.IMREAD_COLOR)
-    assert crop.shape == (64, 64, 3)
+    assert np.shape(crop) == (64, 64, 3)
     landmarks = np.asarray(first["landmarks"]).reshape(2, 106, 2)
     kps = np.asarray(first["kps"]).reshape(2, 5, 2)
     matrices = np.asarray(first["matrices"]).reshape(2, 2, 3)
