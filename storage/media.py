@@ -1,11 +1,12 @@
 """Media files, all in one place to import from: `from storage import media`.
 
-Times are timeline seconds everywhere; see `storage.media_probe`.
+Times are timeline seconds everywhere; see `storage.media_open`.
 """
 
 from storage.media_audio import iter_audio, read_audio, resample, write_audio
 from storage.media_frames import iter_frames
-from storage.media_probe import AudioInfo, MediaInfo, VideoInfo, frame_times, probe
+from storage.media_open import frame_times
+from storage.media_probe import AudioInfo, MediaInfo, VideoInfo, probe
 from storage.media_rewrite import RewriteReport, VideoRewriter, rewrite_video
 from storage.media_write import write_video
 

@@ -18,7 +18,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 
 from storage.errors import InputFailed, InputRejected
-from storage.media_probe import opened, origin_of
+from storage.media_open import opened, origin_of
 
 _BLOCK = 1 << 15
 _GAP_S = 0.010  # timestamps of containers with coarse clocks (mkv, flv: 1 ms) jitter; only real gaps are filled

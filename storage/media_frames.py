@@ -13,8 +13,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from storage.errors import InputFailed, InputRejected
+from storage.media_open import frame_times, matrix_of, opened, origin_of, video_stream
 from storage.media_planes import Converter, Orientation
-from storage.media_probe import frame_times, matrix_of, opened, origin_of, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -33,7 +33,7 @@ def iter_frames(
     """Frames whose presentation time lies in [start_s, end_s), in order.
 
     Args:
-        start_s, end_s: timeline seconds (see `storage.media_probe`); None for the file's own start and end. A time
+        start_s, end_s: timeline seconds (see `storage.media_open`); None for the file's own start and end. A time
             taken from a frame selects exactly that frame, in spite of floating point.
         threads: decoder threads.
 

@@ -26,8 +26,8 @@ from storage.atomic import written_aside
 from storage.errors import InputFailed, InputRejected, UsageError
 from storage.media_carry import Carrier
 from storage.media_frames import broken_at, decoded
+from storage.media_open import has_free_clock, matrix_of, opened, origin_of, video_stream
 from storage.media_planes import Converter, Orientation, apply_change, encodable
-from storage.media_probe import has_free_clock, matrix_of, opened, origin_of, video_stream
 from storage.media_write import ENCODE_THREADS, AudioTrack, container_options, format_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from storage.atomic import written_aside
 from storage.errors import UsageError
 from storage.media_audio import Resampler, audio_frame, iter_audio
-from storage.media_probe import opened
+from storage.media_open import opened
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -15,7 +15,7 @@ from typing import Any
 from storage.catalog import Catalog
 from storage.errors import DubwrightError, NotFound
 from storage.layout import Root
-from storage.media_probe import opened
+from storage.media_open import opened
 from storage.registry import Registry
 from storage.shards import read_rows
 from storage.versions import describe_version, show_version
