@@ -47,6 +47,10 @@ class EmotionReading:
     score: float
 
 
+NOTHING = EmotionReading("neutral", 0, 1.0)
+"""The reading of an empty text: nothing was asked for."""
+
+
 class MissingText(FileNotFoundError):
     """No text encoder at the given source; `remedy` says what to do about it."""
 
@@ -102,13 +106,19 @@ class TextEncoder:
         The probability of an emotion is summed over its intensities; the intensity is the most probable one
         of the winner. Of an empty text: neutral with score 1 (nothing was asked for).
         """
-        if not text.strip():
-            return EmotionReading("neutral", 0, 1.0)
-        pooled = self.encode([text])[1]
-        share = (pooled @ self.anchors.T / self.temperature).softmax(-1)[0]
-        by_emotion = torch.cat([share[:1], share[1:].view(-1, 3).sum(-1)])
+        return self.emotions_of([text])[0]
+
+    def emotions_of(self, texts: Sequence[str]) -> list[EmotionReading]:
+        """`emotion_of` for many texts at once."""
+        shares = (self.encode(texts)[1] @ self.anchors.T / self.temperature).softmax(-1)
+        return [self._reading(share) if text.strip() else NOTHING for text, share in zip(texts, shares, strict=True)]
+
+    @staticmethod
+    def _reading(share: Tensor) -> EmotionReading:
+        levels = share[1:].view(-1, 3)
+        by_emotion = torch.cat([share[:1], levels.sum(-1)])
         best = int(by_emotion.argmax())
-        intensity = 0 if best == 0 else 1 + int(share[1:].view(-1, 3)[best - 1].argmax())
+        intensity = 0 if best == 0 else 1 + int(levels[best - 1].argmax())
         return EmotionReading(EMOTIONS[best], intensity, float(by_emotion[best]))
 
 

@@ -27,6 +27,8 @@ HELD_OUT_VOICES = ("f4", "Andrea", "steph", "m4", "Lee", "john", "robert")
 """Voice variants that no training utterance uses."""
 CURVE_RATE = 100
 SEGMENT_S = 4.0
+STEPS = 4500
+"""What the shipped encoder took, where neither steps nor minutes are given."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def articulation_loss(predicted: Tensor, target: Tensor, scale: Tensor) -> Tenso
 
 def train_speech(
     out_dir: Path,
-    steps: int | None = 3000,
+    steps: int | None = None,
     minutes: float | None = None,
     hours: float = 3.0,
     batch_size: int = 8,
@@ -118,6 +120,7 @@ def train_speech(
     Returns:
         steps, loss, and `evaluate_speech` on voices and sentences never heard in training.
     """
+    steps = STEPS if steps is None and minutes is None else steps
     torch.manual_seed(seed)
     utterances = make_utterances(hours * 3600, "train", seed)
     encoder = SpeechEncoder(width=width)

@@ -17,8 +17,7 @@ from storage import media
 from tasks.crops import CROP_SIZE, TEMPLATE
 from tasks.training.expert_loop import Budget
 from tasks.training.mouths import MARGIN, TalkingMouth, cut_mouths, load_mouths, show
-from tasks.training.speech import make_utterances
-from tasks.training.sync import evaluate_sync, speaking, sync_loss, train_hearing, train_sight, train_sync
+from tasks.training.sync import evaluate_sync, speaking, sync_loss, train_sight, train_sync
 
 
 def _drawn(seed: int, frames: int = 110) -> TalkingMouth:
@@ -115,8 +114,8 @@ def test_silent_windows_do_not_speak() -> None:
 def test_training_finds_the_offset_of_mouths_it_never_saw() -> None:
     torch.manual_seed(0)
     expert = SyncExpert()
-    metrics = train_sight(expert, [_drawn(seed) for seed in range(12)], Budget(steps=60), batch_size=6)
-    assert metrics["contrast"] < 3.5
+    metrics = train_sight(expert, [_drawn(seed) for seed in range(12)], Budget(steps=45), batch_size=5)
+    assert metrics["contrast"] < 3.8
     measured = evaluate_sync(expert.eval(), [_drawn(seed) for seed in range(100, 104)])
     assert measured["window_pairs"] > 0.75
     assert measured["confidence"] > measured["confidence_shuffled"]
@@ -127,15 +126,6 @@ def test_whole_command_saves_what_loads(corpus: Path, tmp_path: Path) -> None:
     metrics = train_sync(corpus, tmp_path / "sync", tmp_path / "cache", steps=2, hours=0.01)
     assert metrics["windows"] > 0
     assert load_sync_expert(tmp_path / "sync").embed_audio(torch.zeros(1, 80, 64)).shape == (1, 128)
-
-
-def test_hearing_learns_from_sound_alone() -> None:
-    torch.manual_seed(0)
-    utterances = make_utterances(30, "train")
-    expert = SyncExpert()
-    first = train_hearing(expert, utterances, Budget(steps=2), batch_size=4)
-    later = train_hearing(expert, utterances, Budget(steps=12), batch_size=4)
-    assert later["loss"] < first["loss"]
 
 
 def test_too_few_clips_are_refused() -> None:

@@ -54,6 +54,6 @@ def test_tokenizer_takes_any_text() -> None:
 
 @pytest.mark.slow
 def test_a_short_run_reads_emotions(tmp_path: Path) -> None:
-    metrics = train_text(tmp_path, steps=60, batch_size=48, width=64)
+    metrics = train_text(tmp_path, steps=90, batch_size=64, width=64)
     assert metrics["emotion_accuracy"] > 0.4
     assert load_text(tmp_path).width == 64
