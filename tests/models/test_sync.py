@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from models.faces import FaceAnalyzer
+from models.speech import log_mel
 from models.sync import (
     WINDOW,
     MissingSyncExpert,
@@ -18,6 +20,8 @@ from models.sync import (
     mouth_region,
     nominal_frames,
 )
+from storage import media
+from tasks.crops import crop_matrix, smooth_matrices, warp
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +91,24 @@ def test_save_and_load(expert: SyncExpert, tmp_path: Path) -> None:
     expert.save_pretrained(tmp_path)
     mel = torch.rand(1, 80, 64)
     torch.testing.assert_close(load_sync_expert(tmp_path).embed_audio(mel), expert.embed_audio(mel))
+
+
+@pytest.mark.slow
+def test_the_shipped_expert_finds_the_offset_of_people_it_never_saw(library: Path) -> None:
+    """Detected faces of the shipped footage: in sync as it is, and 5 frames off when its clock is moved by 0.2 s."""
+    analyzer = FaceAnalyzer("studio")
+    expert = load_sync_expert("studio")
+    clips = sorted((library / "footage").glob("*.mp4"))[::6]
+    assert len(clips) >= 2
+    for clip in clips:
+        shown = [(pts, frame, analyzer.detect(frame, embed=False)) for _, pts, frame in media.iter_frames(clip)]
+        seen = [(pts, frame, faces[0].kps) for pts, frame, faces in shown if faces]
+        times = np.array([pts for pts, _, _ in seen])
+        matrices = smooth_matrices(np.stack([crop_matrix(kps) for _, _, kps in seen]), times)
+        crops = np.stack([warp(frame, matrix) for (_, frame, _), matrix in zip(seen, matrices, strict=True)])
+        mel = log_mel(media.read_audio(clip))
+        found = measure_sync(crops, times, mel, expert)
+        assert abs(found.offset_frames) <= 1, clip.name
+        assert found.confidence > 2, clip.name
+        late = measure_sync(crops, times + 0.2, mel, expert)  # the picture comes late: the sound leads
+        assert abs(late.offset_frames + 5) <= 1, clip.name
