@@ -17,7 +17,7 @@ from tasks.training.landmarks import train_landmarks
 from tasks.training.recogniser import train_recogniser
 from tasks.training.stills import render_stills
 
-NETWORKS = ("landmarks", "recogniser", "detector")
+NETWORKS = {"landmarks": train_landmarks, "recogniser": train_recogniser, "detector": train_detector}
 CARD = {
     "name": "studio",
     "licence": "Apache-2.0 (trained by this project on faces it rendered itself)",
@@ -35,7 +35,7 @@ def train_face_pack(
     per_identity: int = 8,
     minutes: float = 8.0,
     steps: int | None = None,
-    networks: tuple[str, ...] = NETWORKS,
+    networks: tuple[str, ...] = tuple(NETWORKS),
     device: str = "cpu",
     seed: int = 0,
     size: int = 112,
@@ -45,7 +45,7 @@ def train_face_pack(
     """Render the stills that are missing, train ``networks`` for ``minutes`` (or ``steps``) each, measure the pack.
 
     Writes the ONNX files, the pack's card and metrics.json into ``out``; networks not named keep their files.
-    ``corpus`` is a talking corpus for detector and landmarks to learn from beside the stills. Returns what
+    ``corpus`` is a talking corpus to learn from beside the stills. Returns what
     metrics.json holds.
 
     Raises ValueError for an unknown network.
@@ -69,11 +69,7 @@ def train_face_pack(
             log(f"{name}: step {step}, {progress:.0%}, {losses}")
 
         spend = None if steps is not None else minutes
-        if name == "recogniser":
-            training[name] = train_recogniser(stills, out, steps, spend, device, seed, report=report)
-        else:
-            train = {"detector": train_detector, "landmarks": train_landmarks}[name]
-            training[name] = train(frames, out, steps, spend, device, seed, report=report)
+        training[name] = NETWORKS[name](frames, out, steps, spend, device, seed, report=report)
     (out / PACK_CARD).write_text(json.dumps(CARD, indent=2) + "\n")
     if len(list(out.glob("*.onnx"))) == len(NETWORKS):
         record |= measure(out, stills, corpus, seed)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.facepack import PACK_FILES, LandmarkNet, export_landmarker
 from models.facepack.landmarker import CROP_SCALE, INPUT_MEAN, INPUT_SIZE, INPUT_STD, POINTS, heat_loss, wing_loss
+from models.facepack.warm_start import load_folded
 from models.landmarks106 import INNER_LOWER, INNER_UPPER, MOUTH
 from tasks.training.composites import change_background, move, similarity
 from tasks.training.expert_loop import Budget, train_expert
@@ -23,6 +24,7 @@ from tasks.training.stills import Stills
 Image = NDArray[np.uint8]
 Report = Callable[[int, float, dict[str, float]], None]
 BOX_SHIFT, BOX_SCALE = 0.05, 0.07  # spread of a detector's box round the true one, in box sides
+WARM_RATE = 8e-4
 SMALLEST_FACE = 36  # pixels; below this lips are a guess
 
 
@@ -94,11 +96,13 @@ def train_landmarks(
     device: str = "cpu",
     seed: int = 0,
     batch: int = 24,
+    init: Path | None = None,
     report: Report | None = None,
 ) -> dict[str, float]:
     """Train on the stills or the talking corpus in ``corpus``, or on several; write OUT/lmk_studio.onnx.
 
     People held out are not touched. A talking corpus teaches the mouths of speech, stills the shapes of many faces.
+    ``init`` is a landmark file of this network to go on from.
 
     Returns the running means of the losses. Raises FileNotFoundError without stills, ValueError without a budget.
     """
@@ -106,7 +110,10 @@ def train_landmarks(
     sources = read_training_faces(corpus)
     rng = np.random.default_rng([seed, 2])
     torch.manual_seed(seed)
-    net = LandmarkNet().to(device, memory_format=torch.channels_last)
+    net = LandmarkNet()
+    if init is not None:
+        load_folded(net, init, landmark_batch(rng, sources, 64, "cpu")[0])
+    net = net.to(device, memory_format=torch.channels_last)
     weights = point_weights().to(device)
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -121,6 +128,6 @@ def train_landmarks(
         parts = {"points": point_loss.item(), "opening": gap_loss.item(), "heat": map_loss.item()}
         return 10.0 * (point_loss + gap_loss) + 0.5 * map_loss, parts
 
-    metrics = train_expert(net, loss_of_batch, budget, peak_rate=2e-3, report=report)
+    metrics = train_expert(net, loss_of_batch, budget, peak_rate=2e-3 if init is None else WARM_RATE, report=report)
     export_landmarker(net.cpu(), out / PACK_FILES["landmark_2d_106"])
     return metrics

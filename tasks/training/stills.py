@@ -37,7 +37,7 @@ class Stills:
     """N frames with their truth.
 
     frames uint8 RGB [N,S,S,3], alpha uint8 [N,S,S] (255 = head), landmarks float32 [N,106,2], kps [N,5,2], bbox [N,4]
-    (all px), mouth_opening float32 [N] in eye distances, identity int64 [N] (the person's number), held_out bool [N]
+    (all px), mouth_opening float32 [N] in eye distances, identity int64 [N] (the person's seed), held_out bool [N]
     (people that are never trained on).
     """
 
@@ -183,6 +183,6 @@ def read_stills(folder: Path, persons: Sequence[int] | None = None) -> Stills:
             for name in ("landmarks", "kps", "bbox", "mouth_opening"):
                 rows[name].append(stored[name])
             person = int(stored["person"])
-            rows["identity"].append(np.full(len(frames), person, np.int64))
+            rows["identity"].append(np.full(len(frames), IDENTITY_BASE + person, np.int64))
             rows["held_out"].append(np.full(len(frames), person % HELD_OUT == HELD_OUT - 1))
     return Stills(**{name: np.concatenate(parts) for name, parts in rows.items()})

@@ -21,7 +21,8 @@ from models.facepack import (
 )
 from models.facepack.detector import Detections, anchor_centres, decode_boxes, decode_points
 from models.facepack.detector_loss import Faces, assign, detector_loss, pairwise_iou
-from models.facepack.landmarker import wing_loss
+from models.facepack.landmarker import heat_loss, wing_loss
+from models.facepack.warm_start import load_folded
 
 
 def _eager(detector: FaceDetector) -> FaceDetector:
@@ -81,6 +82,31 @@ def test_half_precision_files_answer_like_the_network(random_pack, task: str) ->
         expected = net(image).numpy()
     assert answer.shape == expected.shape
     assert np.abs(answer - expected).max() <= 0.01 * max(1.0, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("task", list(PACK_FILES))
+def test_training_can_go_on_from_a_file(random_pack, task: str) -> None:
+    """The unfolded network answers as the file does, and its batch norms hold what they see."""
+    folder, detector, landmarker, embedder = random_pack
+    old, new, size = {
+        "detection": (detector, FaceDetector(), 64),
+        "landmark_2d_106": (landmarker, LandmarkNet(), 192),
+        "recognition": (embedder, FaceEmbedder(), 112),
+    }[task]
+    torch.manual_seed(1)
+    pictures = torch.randn(8, 3, size, size)
+    load_folded(new, folder / PACK_FILES[task], pictures)
+    with torch.no_grad():
+        was, now = old(pictures[:2]), new.eval()(pictures[:2])
+        was, now = (answer if isinstance(answer, torch.Tensor) else answer.distances for answer in (was, now))
+        assert torch.allclose(was, now, atol=0.01 * max(1.0, float(was.abs().max())))
+    first = next(module for module in new.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    assert first.running_var.max() < 100 and not torch.equal(first.running_mean, torch.zeros_like(first.running_mean))
+
+
+def test_the_weights_of_another_network_are_refused(random_pack) -> None:
+    with pytest.raises(ValueError, match="another network"):
+        load_folded(FaceEmbedder(), random_pack[0] / PACK_FILES["landmark_2d_106"], torch.zeros(2, 3, 112, 112))
 
 
 def test_a_pack_is_small(random_pack) -> None:
@@ -148,6 +174,18 @@ def test_wing_loss_is_continuous_and_grows() -> None:
     loss = wing_loss(errors)
     assert loss[0] == 0 and (loss.diff() > 0).all() and (loss[3] - loss[2]) < 1e-3
     assert torch.equal(wing_loss(-errors), loss)
+
+
+def test_heat_maps_are_best_where_the_points_are() -> None:
+    points = torch.tensor([[[0.0, 0.0], [0.5, -0.5]]])  # cells (12, 12) and (18, 6) of 24
+    right = torch.full((1, 2, 24, 24), -8.0)
+    right[0, 0, 12, 12], right[0, 1, 6, 18] = 8.0, 8.0
+    swapped = right.transpose(2, 3).flatten(2)
+    right = right.flatten(2)
+    loss = heat_loss(right, points)
+    assert loss.shape == (1, 2)
+    assert loss[0, 1] < heat_loss(swapped, points)[0, 1]
+    assert torch.allclose(heat_loss(swapped, points)[0, 0], loss[0, 0])
 
 
 def test_landmarks_lie_within_the_crop_at_the_start() -> None:

@@ -2,6 +2,7 @@
 loads.
 """
 
+import time
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from tasks.training.face_metrics import measure_face_pack, verification
 from tasks.training.landmarks import landmark_batch, landmark_crop, point_weights, train_landmarks
 from tasks.training.photometric import degrade, recolour
 from tasks.training.recogniser import TEMPLATE, similarity_fit, train_recogniser
-from tasks.training.stills import Stills, read_stills, render_stills, sample_controls
+from tasks.training.stills import IDENTITY_BASE, Stills, read_stills, render_stills, sample_controls
 
 PEOPLE, FRAMES, SIZE = 10, 2, 96
 
@@ -41,7 +42,7 @@ def test_stills_hold_what_was_rendered(stills: Stills) -> None:
     assert stills.alpha.shape == (PEOPLE * FRAMES, SIZE, SIZE)
     assert stills.landmarks.shape == (PEOPLE * FRAMES, 106, 2) and stills.kps.shape == (PEOPLE * FRAMES, 5, 2)
     assert (stills.bbox[:, 2:] > stills.bbox[:, :2]).all()
-    assert sorted(set(stills.identity.tolist())) == list(range(PEOPLE))
+    assert sorted(set(stills.identity.tolist())) == list(range(IDENTITY_BASE, IDENTITY_BASE + PEOPLE))
     inside = stills.kps.round().astype(int).clip(0, SIZE - 1)
     assert all(stills.alpha[row][y, x] > 128 for row in range(len(stills)) for x, y in inside[row])
 
@@ -60,7 +61,7 @@ def test_rendering_goes_on_where_it_stopped(folder: Path) -> None:
 
 def test_held_out_people_are_not_trained_on(stills: Stills) -> None:
     train, held = stills.split()
-    assert set(held.identity.tolist()) == {9} and 9 not in train.identity
+    assert set(held.identity.tolist()) == {IDENTITY_BASE + 9} and IDENTITY_BASE + 9 not in train.identity
     assert len(train) + len(held) == len(stills)
 
 
@@ -180,7 +181,7 @@ def test_alignment_is_the_least_squares_similarity() -> None:
 
 def test_budgets_end() -> None:
     assert Budget(steps=10).progress(5) == 0.5
-    assert Budget(steps=10, minutes=1e-9).progress(0) == 1.0
+    assert Budget(steps=10, minutes=1.0, started=time.monotonic() - 61).progress(0) == 1.0
     with pytest.raises(ValueError, match="steps or minutes"):
         Budget()
     assert learning_rate(0.0, 1.0) < learning_rate(0.04, 1.0) == pytest.approx(1.0)
@@ -225,6 +226,9 @@ def test_a_few_steps_give_a_pack_that_loads(folder: Path, stills: Stills, tmp_pa
     assert train_detector(folder, tmp_path, steps=2, batch=2)["steps"] == 2
     assert train_landmarks(folder, tmp_path, steps=2, batch=2)["steps"] == 2
     assert train_recogniser(folder, tmp_path, steps=2, batch=4)["identities"] == 9
+    init = {task: tmp_path / file for task, file in PACK_FILES.items()}
+    assert train_landmarks(folder, tmp_path, steps=1, batch=2, init=init["landmark_2d_106"])["steps"] == 1
+    assert train_recogniser([folder], tmp_path, steps=1, batch=4, init=init["recognition"])["steps"] == 1
     assert {file.name for file in tmp_path.iterdir()} == set(PACK_FILES.values())
     analyzer = FaceAnalyzer(tmp_path)
     assert analyzer.gives == {"landmarks", "embedding"}
