@@ -63,10 +63,13 @@ VOICES: dict[str, tuple[str, ...]] = {
 }
 """The first phrase of each is the one that captions use; the others teach the text encoder what means the same."""
 
-STILL_RAD, LIVELY_RAD = 0.012, 0.06
+TURNED_RAD, TILTED_RAD, LOWERED_RAD, RAISED_RAD = 0.45, 0.12, 0.41, 0.10
+"""Bounds of the head's posture in the units of `tasks.quality.head_pose`. Against the studio's truth that pose turns 1.6
+times as far and sees an upright head 0.25 rad down, so these mean 0.28 of yaw, 0.12 of roll and of pitch."""
+STILL_RAD, LIVELY_RAD = 0.032, 0.13
 """A head that swings less (standard deviation over yaw, pitch and roll) is still, one that swings more is lively."""
-RESTRAINED, EXPRESSIVE = 0.04, 0.22
-"""Reach of the mouth opening (10th to 90th percentile, eye distances) of a restrained and of an expressive speaker."""
+RESTRAINED, EXPRESSIVE = 0.12, 0.30
+"""Reach of the mouth opening (10th to 90th percentile, eye distances): less is restrained, more is expressive."""
 
 SUBJECTS = ("A person", "Someone", "A speaker", "A woman", "A man", "She", "He")
 
@@ -131,18 +134,18 @@ def caption_measured(feeling: Feeling, manner: str = "plain", head: str = "stead
 def head_of(pose: NDArray[Any], pts: NDArray[Any]) -> str:
     """What the head does: one of HEADS, from pose float [T, 3] (`tasks.quality.head_pose`: yaw, pitch down, roll; rad).
 
-    Posture comes before movement: a head turned by 16 degrees on average is "turned", however still it is held.
+    Posture comes before movement: a head that is turned on average is "turned", however still it is held.
     """
     if len(pose) < 2:
         return "steady"
     yaw, pitch, roll = np.median(pose, axis=0)
-    if abs(yaw) > 0.28:
+    if abs(yaw) > TURNED_RAD:
         return "turned"
-    if abs(roll) > 0.12:
+    if abs(roll) > TILTED_RAD:
         return "tilted"
-    if pitch > 0.14:
+    if pitch > LOWERED_RAD:
         return "lowered"
-    if pitch < -0.14:
+    if pitch < RAISED_RAD:
         return "raised"
     window = max(1, round(len(pts) * 0.2 / max(float(pts[-1] - pts[0]), 0.2)))
     kernel = np.ones(window) / window  # a detector's tremble is not a movement

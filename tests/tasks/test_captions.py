@@ -67,7 +67,7 @@ def test_a_measured_feeling_is_named_as_such() -> None:
 
 @pytest.mark.parametrize(
     ("pose", "name"),
-    [((0.5, 0, 0), "turned"), ((0, 0.3, 0), "lowered"), ((0, -0.3, 0), "raised"), ((0, 0, -0.3), "tilted")],
+    [((0.6, 0.25, 0), "turned"), ((0, 0.5, 0), "lowered"), ((0, 0, 0), "raised"), ((0, 0.25, -0.3), "tilted")],
 )
 def test_posture(pose: tuple[float, float, float], name: str) -> None:
     assert head_of(np.tile(np.array(pose), (50, 1)), np.arange(50) / 25) == name
@@ -75,19 +75,20 @@ def test_posture(pose: tuple[float, float, float], name: str) -> None:
 
 def test_movement_of_the_head() -> None:
     pts = np.arange(100) / 25
-    swing = np.stack([0.15 * np.sin(3 * pts), 0.1 * np.sin(5 * pts), 0 * pts], axis=-1)
+    upright = np.array([0, 0.25, 0])
+    swing = np.stack([0.25 * np.sin(3 * pts), 0.1 * np.sin(5 * pts), 0 * pts], axis=-1)
     tremble = np.random.default_rng(0).normal(0, 0.02, (100, 3))
-    assert head_of(swing, pts) == "lively"
-    assert head_of(swing / 4, pts) == "steady"
-    assert head_of(tremble * 0.5, pts) == "still"
+    assert head_of(upright + swing, pts) == "lively"
+    assert head_of(upright + swing / 3, pts) == "steady"
+    assert head_of(upright + tremble, pts) == "still"
     assert head_of(np.zeros((0, 3)), np.zeros(0)) == "steady"
 
 
 def test_manner_follows_the_mouth() -> None:
     time = np.arange(100) / 25
-    assert manner_of(0.01 * np.abs(np.sin(9 * time))) == "restrained"
+    assert manner_of(0.05 * np.abs(np.sin(9 * time))) == "restrained"
     assert manner_of(0.4 * np.abs(np.sin(9 * time))) == "expressive"
-    assert manner_of(0.15 * np.abs(np.sin(9 * time))) == "plain"
+    assert manner_of(0.25 * np.abs(np.sin(9 * time))) == "plain"
     assert manner_of(np.full(100, np.nan)) == "plain"
 
 
