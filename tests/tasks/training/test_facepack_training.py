@@ -239,7 +239,7 @@ def test_a_few_steps_give_a_pack_that_loads(folder: Path, stills: Stills, tmp_pa
 def test_the_shipped_pack_knows_held_out_people(stills: Stills) -> None:
     metrics = measure_face_pack(FaceAnalyzer("studio"), stills.split()[1], empty=20)
     assert metrics["recall"] == 1 and metrics["false_positives"] <= 0.05
-    assert metrics["landmark_error"] < 0.06
+    assert metrics["landmark_error"] < 0.1
 
 
 def test_verification_counts_pairs() -> None:
