@@ -64,8 +64,8 @@ VOICES: dict[str, tuple[str, ...]] = {
 """The first phrase of each is the one that captions use; the others teach the text encoder what means the same."""
 
 TURNED_RAD, TILTED_RAD, LOWERED_RAD, RAISED_RAD = 0.45, 0.12, 0.41, 0.10
-"""Bounds of the head's posture in the units of `tasks.quality.head_pose`. Against the studio's truth that pose turns 1.6
-times as far and sees an upright head 0.25 rad down, so these mean 0.28 of yaw, 0.12 of roll and of pitch."""
+"""Bounds of the posture in the units of `tasks.quality.head_pose`. Against the studio's truth that pose turns 1.6
+times as far and sees an upright head 0.25 rad down, so these mean 0.28 of yaw and 0.12 of roll and pitch."""
 STILL_RAD, LIVELY_RAD = 0.032, 0.13
 """A head that swings less (standard deviation over yaw, pitch and roll) is still, one that swings more is lively."""
 RESTRAINED, EXPRESSIVE = 0.12, 0.30
