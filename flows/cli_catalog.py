@@ -35,10 +35,11 @@ VECTOR_COLUMNS = {"identity", "caption_embedding"}
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     catalog = typer.Typer(help="Find and export what was made.", no_args_is_help=True, rich_markup_mode=None)
-    for name, function in {
-        "search": search, "list": listed, "show": show, "export": export, "report": report,
-    }.items():  # fmt: skip
-        command(catalog, name)(function)
+    command(catalog, "search")(search)
+    command(catalog, "list")(listed)
+    command(catalog, "show")(show)
+    command(catalog, "export")(export)
+    command(catalog, "report")(report)
     app.add_typer(catalog, name="catalog")
 
 

@@ -21,17 +21,17 @@ ModelSpec = Annotated[str, typer.Argument(help="A model id or its beginning, NAM
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     dataset = typer.Typer(help="The versions of a dataset.", no_args_is_help=True, rich_markup_mode=None)
-    for name, function in {
-        "list": dataset_list, "show": dataset_show, "diff": dataset_diff, "checkout": dataset_checkout,
-        "tag": dataset_tag,
-    }.items():  # fmt: skip
-        command(dataset, name)(function)
+    command(dataset, "list")(dataset_list)
+    command(dataset, "show")(dataset_show)
+    command(dataset, "diff")(dataset_diff)
+    command(dataset, "checkout")(dataset_checkout)
+    command(dataset, "tag")(dataset_tag)
     models = typer.Typer(help="The model registry.", no_args_is_help=True, rich_markup_mode=None)
-    for name, function in {
-        "list": models_list, "show": models_show, "promote": models_promote, "rollback": models_rollback,
-        "import": models_import,
-    }.items():  # fmt: skip
-        command(models, name)(function)
+    command(models, "list")(models_list)
+    command(models, "show")(models_show)
+    command(models, "promote")(models_promote)
+    command(models, "rollback")(models_rollback)
+    command(models, "import")(models_import)
     app.add_typer(dataset, name="dataset")
     app.add_typer(models, name="models")
 

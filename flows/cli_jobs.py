@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.command import command
+from flows.command import Command, command
 from flows.console import duration, table
 from flows.options import Options
 from flows.server import prefect_api
@@ -173,7 +173,7 @@ def up(
     return serve_here(options, port, cron)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Command] = {
     "demo": demo, "doctor": doctor, "preprocess": preprocess, "train": train, "evaluate": evaluate, "dub": dub,
     "animate": animate, "nightly": nightly, "up": up,
 }  # fmt: skip

@@ -44,10 +44,12 @@ def render(
 def library(
     options: Options,
     out: Annotated[Path, typer.Argument(help="Folder to render the library into.")],
-    workers: Annotated[int, typer.Option(help="Processes, one core each.")] = 2,
 ) -> Outcome:
     """Render the library that is shipped in tasks/studio/library: episodes, dub tracks, a portrait, the manifest."""
-    return _rendered(out, _studio("tasks.studio.library").render_library(out, workers=workers))
+    started = time.monotonic()
+    folder = _studio("tasks.studio.library").render_library(out)
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    return _rendered(out, {"files": files, "seconds": round(time.monotonic() - started, 1)})
 
 
 def _studio(module: str) -> Any:

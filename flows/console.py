@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, Self
 
 PLAIN_EVERY_S = 5.0  # how often a progress line is repeated where there is no terminal
 STATUS_MARKS = {"ok": "ok", "rejected": "rejected", "failed": "FAILED"}
@@ -65,7 +65,7 @@ class Progress:
         self._start = self._last = time.monotonic()
         self._live = sys.stderr.isatty()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:

@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from flows.environment import keep_state_in
@@ -39,10 +40,10 @@ def prefect_api(root: Root) -> Iterator[Callable[[], None]]:
         DubwrightError: from the function, when the server did not start.
     """
     keep_state_in(root.local)
-    url = os.environ.get("PREFECT_API_URL") or served_url(root)
-    if url:
-        with _environment("PREFECT_API_URL", url):
-            yield lambda: wait_until_healthy(url)
+    found = os.environ.get("PREFECT_API_URL") or served_url(root)
+    if found:
+        with _environment("PREFECT_API_URL", found):
+            yield partial(wait_until_healthy, found)
         return
     home = Path(os.environ["PREFECT_HOME"])
     home.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,10 @@ def _environment(name: str, value: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop(name) if before is None else os.environ.update({name: before})
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 def _send_what_is_queued() -> None:

@@ -41,7 +41,7 @@ def train(
 ) -> Result:
     """Train `stage` on `dataset` (NAME[@VERSION]) or on a rendered `corpus`, from `init` (default: the champion).
 
-    With `autoencoder` (a folder, or a model of the registry) a new denoiser is trained from nothing in its latent space.
+    With `autoencoder` (a folder, or a model of the registry) a new denoiser is trained from nothing in its latents.
     """
     config = options.config(**{"train.steps": steps, "train.workers": workers})
     run = Run("train", config, {"dataset": dataset, "init": init, "stage": stage, "corpus": corpus, "minutes": minutes})

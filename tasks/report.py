@@ -178,7 +178,7 @@ def _link(output: Path, place: Path) -> str:
 
 def _thumbnails(report: Report, place: Path) -> list[dict[str, Any]]:
     """One picture per kept clip: the middle crop, as it went into the dataset."""
-    thumbnails = []
+    thumbnails: list[dict[str, Any]] = []
     for row in report.clips:
         if len(thumbnails) == CLIPS_SHOWN:
             break

@@ -54,7 +54,7 @@ def side_by_side(before: str | os.PathLike[str], after: str | os.PathLike[str], 
             if time_s - start > PREVIEW_S:
                 return
             if old.shape != new.shape:  # files that do not belong together are shown, not compared
-                old = cv2.resize(old, (new.shape[1], new.shape[0]), interpolation=cv2.INTER_AREA)
+                old = np.asarray(cv2.resize(old, (new.shape[1], new.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
             else:
                 moments.see(time_s - start, old, new)
             yield np.hstack([_fitted(old), _fitted(new)])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from models.faces import PACKS
-from storage.errors import UsageError
+from storage.errors import ConfigError, UsageError
 from tasks.training.ray_fit import STAGES as DIFFUSION_STAGES
 
 FACE_STAGES = {
@@ -20,6 +21,7 @@ FACE_STAGES = {
 EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", *FACE_STAGES)
 STAGES = (*DIFFUSION_STAGES, *EXPERT_STAGES)
 NEED_CORPUS = ("autoencoder", "sync")
+SPEAKING = ("speech", "sync")
 
 Say = Callable[[str], None]
 
@@ -44,12 +46,15 @@ def train_expert(
 
     Raises:
         UsageError: an unknown stage, or no corpus where one is needed.
+        ConfigError: the stage needs the optional extra `studio`.
     """
     if stage not in EXPERT_STAGES:
         raise UsageError(f"there is no training stage {stage!r}", f"choose one of: {', '.join(STAGES)}")
     if stage in NEED_CORPUS and corpus is None:
         raise UsageError(f"--stage {stage} needs --corpus DIR", "make one with `dubwright studio render DIR`")
-    budget = {} if minutes is None else {"minutes": minutes}
+    if stage in SPEAKING and find_spec("espeakng_loader") is None:
+        raise ConfigError(f"--stage {stage} speaks through espeak-ng, an extra", "pip install 'dubwright[studio]'")
+    budget: dict[str, Any] = {} if minutes is None else {"minutes": minutes}
     if stage in FACE_STAGES:
         return _train_faces(stage, out, corpus, budget, steps, device, seed, say)
     if stage == "text":
@@ -77,7 +82,7 @@ def _train_faces(
     stage: str,
     out: Path,
     corpus: Path | None,
-    budget: dict[str, float],
+    budget: dict[str, Any],
     steps: int | None,
     device: str,
     seed: int,
