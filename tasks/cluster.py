@@ -50,7 +50,7 @@ def start(config: Config) -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         cpus = config.runtime.num_cpus or max(2, len(os.sched_getaffinity(0)))
         options |= {
-            "num_cpus": cpus, "object_store_memory": config.runtime.object_store_mb << 20, "include_dashboard": False,
+            "address": "local", "num_cpus": cpus, "object_store_memory": config.runtime.object_store_mb << 20, "include_dashboard": False,
         }  # fmt: skip
     with _quiet_start():
         ray.init(logging_level=logging.ERROR, **options)
