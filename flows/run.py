@@ -55,8 +55,9 @@ class Run:
         self.folder = self.root.runs / self.run_id
         self.folder.mkdir(parents=True)
         self.shown: dict[str, Any] = {}
-        say(f"{self.command}: run {self.run_id}, profile {self.config.profile}, configuration {self.config.hash()}")
-        (self.folder / "config.json").write_text(self.config.model_dump_json(indent=2))
+        settings = self.folder / "config.json"
+        settings.write_text(self.config.model_dump_json(indent=2))
+        say(f"{self.command}: run {self.run_id}, profile {self.config.profile}, configuration in {settings}")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
@@ -117,9 +118,3 @@ def _words(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return " ".join(os.fspath(entry) if isinstance(entry, Path) else str(entry) for entry in value)
     return str(value)
-
-
-def exit_code(result: Result) -> int:
-    """0 where every item is ok, else 1."""
-    counts = result.get("counts", {})
-    return int(bool(counts.get("rejected") or counts.get("failed")))
