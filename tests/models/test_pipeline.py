@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.pipeline import DubPipeline, build_pipeline, build_scheduler, compose, load_pipeline
+from models.pipeline import DubPipeline, build_pipeline, build_scheduler, compose, load_pipeline, match_surround
 
 SIZE, TOKENS = 32, (10, 24)
 
@@ -132,3 +132,17 @@ def test_the_studio_schedule_ends_in_pure_noise() -> None:
     scheduler.set_timesteps(8)
     assert scheduler.alphas_cumprod[-1] < 1e-6
     assert scheduler.timesteps[0] == 999
+
+
+def test_a_broad_colour_error_is_taken_out_and_shapes_stay() -> None:
+    images = torch.zeros(1, 3, 64, 64)
+    images[:, 0] = torch.linspace(-0.5, 0.5, 64)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 30:60, 8:56] = 1
+    truth = images.clone()
+    truth[..., 44:48, 28:36] += 0.4
+    generated = truth + torch.tensor([0.2, -0.1, 0.05]).reshape(1, 3, 1, 1)
+    matched = match_surround(images, generated, mask)
+    assert float((matched - truth).abs().max()) < 1e-4
+    tilted = truth + torch.linspace(-0.2, 0.2, 64)
+    assert float((match_surround(images, tilted, mask) - truth).abs().mean()) < 0.02
