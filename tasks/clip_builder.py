@@ -86,6 +86,8 @@ class ClipBuilder:
         started = time.perf_counter()
         measures = self._measures()
         try:
+            if len(self._crops) != measures["num_frames"]:
+                raise ValueError(f"{len(self._crops)} of {measures['num_frames']} frames could be read a second time")
             self._gate_picture(measures)
             heavy = self._sound(measures)
             self._gate_sync(measures)

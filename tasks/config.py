@@ -31,133 +31,161 @@ class _Part(BaseModel):
 
 
 class Faces(_Part):
-    pack: str = Field("studio", description="insightface pack: NAME, DIR or FILE.onnx (a lone SCRFD detector)")
-    det_size: Count | None = Field(None, description="side of the square the detector sees; pixels; null: fitted")
-    det_thresh: Share = Field(0.5, description="least detector score of a face")
-    max_faces: Count = Field(8, description="largest faces kept in a frame")
+    pack: str = Field(default="studio", description="insightface pack: NAME, DIR or FILE.onnx (a lone SCRFD detector)")
+    det_size: Count | None = Field(
+        default=None, description="side of the square the detector sees; pixels; null: fitted"
+    )
+    det_thresh: Share = Field(default=0.5, description="least detector score of a face")
+    max_faces: Count = Field(default=8, description="largest faces kept in a frame")
 
 
 class Shots(_Part):
-    adaptive_threshold: float = Field(3.0, gt=0, description="change of a frame over that of its neighbours; ratio")
-    min_content: float = Field(8.0, ge=0, description="least HSV change of a cut, 0..255")
-    window_frames: Count = Field(2, description="neighbours on each side that a frame is compared with; frames")
-    min_shot_s: Seconds = Field(0.3, description="shortest shot; seconds")
-    width: Count = Field(256, description="frames are shrunk to this width before comparing; pixels")
+    adaptive_threshold: float = Field(
+        default=3.0, gt=0, description="change of a frame over that of its neighbours; ratio"
+    )
+    min_content: float = Field(default=8.0, ge=0, description="least HSV change of a cut, 0..255")
+    window_frames: Count = Field(default=2, description="neighbours on each side that a frame is compared with; frames")
+    min_shot_s: Seconds = Field(default=0.3, description="shortest shot; seconds")
+    width: Count = Field(default=256, description="frames are shrunk to this width before comparing; pixels")
 
 
 class Tracks(_Part):
-    detect_every: Count = Field(1, description="faces are looked for in every n-th frame, filled in between; frames")
-    min_iou: Share = Field(0.3, description="least overlap of a face with its track in the next frame")
-    max_gap_s: Seconds = Field(0.4, description="a face missing no longer than this is filled in; seconds")
-    min_s: Seconds = Field(0.2, description="shorter tracks are dropped; seconds")
-    smooth_s: Seconds = Field(0.06, description="width (sigma) of the smoothing of crop positions; seconds")
-    same_person: float = Field(0.35, ge=-1, le=1, description="identity cosine from which two tracks are one person")
+    detect_every: Count = Field(
+        default=1, description="faces are looked for in every n-th frame, filled in between; frames"
+    )
+    min_iou: Share = Field(default=0.3, description="least overlap of a face with its track in the next frame")
+    max_gap_s: Seconds = Field(default=0.4, description="a face missing no longer than this is filled in; seconds")
+    min_s: Seconds = Field(default=0.2, description="shorter tracks are dropped; seconds")
+    smooth_s: Seconds = Field(default=0.06, description="width (sigma) of the smoothing of crop positions; seconds")
+    same_person: float = Field(
+        default=0.35, ge=-1, le=1, description="identity cosine from which two tracks are one person"
+    )
 
 
 class Preprocess(_Part):
-    crop_size: Count = Field(128, description="side of the aligned crops; pixels")
-    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = Field(95, description="JPEG quality of the crops")
-    min_clip_s: Seconds = Field(0.6, description="shorter clips are rejected; seconds")
-    max_clip_s: float = Field(10.0, gt=0, description="longer tracks are cut into clips of at most this; seconds")
-    max_source_s: float = Field(14400.0, gt=0, description="longer videos are rejected; seconds")
-    min_face_px: float = Field(36.0, ge=0, description="least median height of the face box; pixels")
-    min_face_ratio: Share = Field(0.9, description="least share of a clip's frames in which a face was found")
-    min_blur: float = Field(8.0, ge=0, description="least variance of the crop's Laplacian; grey levels squared")
-    min_exposure: Share = Field(0.08, description="least mean luma of the face")
-    max_exposure: Share = Field(0.95, description="greatest mean luma of the face")
-    max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(60.0, description="greatest mean |yaw|; degrees")
-    min_sync_confidence: float = Field(0.0, description="least sync confidence; distance units; 0 measures only")
-    max_sync_offset: Annotated[int, Field(ge=0)] = Field(15, description="greatest |offset| of sound; frames of 1/25 s")
-    shard_mb: float = Field(64.0, gt=0, description="target size of a shard; MiB")
-    splits: tuple[Share, Share, Share] = Field((0.8, 0.1, 0.1), description="train, val, test shares, by speaker")
+    crop_size: Count = Field(default=128, description="side of the aligned crops; pixels")
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = Field(default=95, description="JPEG quality of the crops")
+    min_clip_s: Seconds = Field(default=0.6, description="shorter clips are rejected; seconds")
+    max_clip_s: float = Field(
+        default=10.0, gt=0, description="longer tracks are cut into clips of at most this; seconds"
+    )
+    max_source_s: float = Field(default=14400.0, gt=0, description="longer videos are rejected; seconds")
+    min_face_px: float = Field(default=36.0, ge=0, description="least median height of the face box; pixels")
+    min_face_ratio: Share = Field(default=0.9, description="least share of a clip's frames in which a face was found")
+    min_blur: float = Field(
+        default=8.0, ge=0, description="least variance of the crop's Laplacian; grey levels squared"
+    )
+    min_exposure: Share = Field(default=0.08, description="least mean luma of the face")
+    max_exposure: Share = Field(default=0.95, description="greatest mean luma of the face")
+    max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(default=60.0, description="greatest mean |yaw|; degrees")
+    min_sync_confidence: float = Field(
+        default=0.0, description="least sync confidence; distance units; 0 measures only"
+    )
+    max_sync_offset: Annotated[int, Field(ge=0)] = Field(
+        default=15, description="greatest |offset| of sound; frames of 1/25 s"
+    )
+    shard_mb: float = Field(default=64.0, gt=0, description="target size of a shard; MiB")
+    splits: tuple[Share, Share, Share] = Field(
+        default=(0.8, 0.1, 0.1), description="train, val, test shares, by speaker"
+    )
 
 
 class Audio(_Part):
-    rate: Literal[16000] = Field(16000, description="sample rate of the speech features; Hz")
-    speech: str = Field("studio", description="'studio', a folder, or a whisper checkpoint")
-    sync: str = Field("studio", description="sync expert: 'studio', 'none' or a folder")
-    text: str = Field("studio", description="text encoder: 'studio', 'none' or a folder")
-    emotion: str = Field("studio", description="emotion recognisers: 'studio', 'none' or a folder")
-    context: Annotated[int, Field(ge=0)] = Field(2, description="video frames of sound heard on each side of a frame")
+    rate: Literal[16000] = Field(default=16000, description="sample rate of the speech features; Hz")
+    speech: str = Field(default="studio", description="'studio', a folder, or a whisper checkpoint")
+    sync: str = Field(default="studio", description="sync expert: 'studio', 'none' or a folder")
+    text: str = Field(default="studio", description="text encoder: 'studio', 'none' or a folder")
+    emotion: str = Field(default="studio", description="emotion recognisers: 'studio', 'none' or a folder")
+    context: Annotated[int, Field(ge=0)] = Field(
+        default=2, description="video frames of sound heard on each side of a frame"
+    )
 
 
 class Model(_Part):
     """Shapes of the diffusion model. Widths are channels."""
 
-    name: str = Field("studio", description="name of the model line in the registry")
-    size: Count = Field(128, description="side of the generated crops; pixels")
+    name: str = Field(default="studio", description="name of the model line in the registry")
+    size: Count = Field(default=128, description="side of the generated crops; pixels")
     latent_channels: Count = 4
-    vae_channels: tuple[Count, ...] = Field((16, 32, 64, 96), description="widths of the autoencoder's levels")
-    unet_channels: tuple[Count, ...] = Field((64, 128, 160), description="widths of the denoiser's levels")
+    vae_channels: tuple[Count, ...] = Field(default=(16, 32, 64, 96), description="widths of the autoencoder's levels")
+    unet_channels: tuple[Count, ...] = Field(default=(64, 128, 160), description="widths of the denoiser's levels")
     layers_per_block: Count = 1
     attention_head_dim: Count = 4
-    cross_attention_dim: Count = Field(192, description="width of the condition tokens")
+    cross_attention_dim: Count = Field(default=192, description="width of the condition tokens")
     identity_tokens: Count = 4
-    pretrained: str | None = Field(None, description="folder or repository with weights to start from")
+    pretrained: str | None = Field(default=None, description="folder or repository with weights to start from")
 
 
 class Render(_Part):
-    steps: Count = Field(10, description="denoising steps")
-    guidance_audio: float = Field(1.5, ge=0)
-    guidance_identity: float = Field(1.0, ge=0)
-    guidance_emotion: float = Field(1.0, ge=0)
-    window_frames: Count = Field(16, description="frames rendered together")
-    overlap_frames: Annotated[int, Field(ge=0)] = Field(2, description="frames shared and blended by two windows")
-    feather: Share = Field(0.08, description="width of the soft edge of the pasted region; crop sides")
-    colour_match: Share = Field(1.0, description="how far the pasted region takes the surround's colour")
-    crf: Annotated[float, Field(ge=0, le=51)] = Field(12, description="x264 constant rate factor of the output")
-    min_face_px: float = Field(24.0, ge=0, description="smaller faces are left as they are; pixels")
-    max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(75.0, description="faces turned further stay; degrees")
-    min_motion: Share = Field(0.2, description="least mouth motion of a speaker over that of the liveliest face")
-    max_portrait_px: Count = Field(1280, description="longer side of an animated portrait; pixels")
-    fps: float = Field(25.0, gt=0, description="frame rate of an animated portrait; 1/s")
+    steps: Count = Field(default=6, description="denoising steps")
+    guidance_audio: float = Field(default=1.0, ge=0, description="scale of the sound; other than 1 costs a pass more")
+    guidance_identity: float = Field(default=1.0, ge=0)
+    guidance_emotion: float = Field(default=1.0, ge=0)
+    window_frames: Count = Field(default=16, description="frames rendered together")
+    overlap_frames: Annotated[int, Field(ge=0)] = Field(
+        default=2, description="frames shared and blended by two windows"
+    )
+    feather: Share = Field(default=0.08, description="width of the soft edge of the pasted region; crop sides")
+    colour_match: Share = Field(default=1.0, description="how far the pasted region takes the surround's colour")
+    crf: Annotated[float, Field(ge=0, le=51)] = Field(default=16, description="x264 constant rate factor")
+    min_face_px: float = Field(default=24.0, ge=0, description="smaller faces are left as they are; pixels")
+    max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(
+        default=75.0, description="faces turned further stay; degrees"
+    )
+    min_motion: Share = Field(
+        default=0.2, description="least mouth motion of a speaker over that of the liveliest face"
+    )
+    max_portrait_px: Count = Field(default=1280, description="longer side of an animated portrait; pixels")
+    fps: float = Field(default=25.0, gt=0, description="frame rate of an animated portrait; 1/s")
     seed: int = 0
 
 
 class Train(_Part):
-    batch_size: Count = Field(16, description="samples per step of one worker")
-    learning_rate: float = Field(1e-4, gt=0)
+    batch_size: Count = Field(default=16, description="samples per step of one worker")
+    learning_rate: float = Field(default=1e-4, gt=0)
     warmup_steps: Annotated[int, Field(ge=0)] = 50
-    weight_decay: float = Field(0.01, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: Share = 0.999
-    min_snr_gamma: float = Field(5.0, gt=0, description="min-SNR weighting (Hang et al. 2023)")
-    lip_weight: float = Field(4.0, ge=0, description="extra weight of the lips in the loss")
-    drop_condition: Share = Field(0.08, description="chance of leaving out each condition, each on its own")
-    steps: Count = Field(2000, description="optimiser steps of a full run")
-    short_steps: Count = Field(40, description="steps of the demo's short retrain from the champion")
-    checkpoint_every: Count = Field(200, description="steps between checkpoints")
-    workers: Annotated[int, Field(ge=0)] = Field(1, description="Ray Train workers; 0 trains in this process")
-    device: str = Field("auto", description="cpu, cuda or auto")
+    min_snr_gamma: float = Field(default=5.0, gt=0, description="min-SNR weighting (Hang et al. 2023)")
+    lip_weight: float = Field(default=4.0, ge=0, description="extra weight of the lips in the loss")
+    drop_condition: Share = Field(default=0.08, description="chance of leaving out each condition, each on its own")
+    steps: Count = Field(default=2000, description="optimiser steps of a full run")
+    short_steps: Count = Field(default=40, description="steps of the demo's short retrain from the champion")
+    checkpoint_every: Count = Field(default=200, description="steps between checkpoints")
+    workers: Annotated[int, Field(ge=0)] = Field(default=1, description="Ray Train workers; 0 trains in this process")
+    device: str = Field(default="auto", description="cpu, cuda or auto")
     precision: Literal["fp32", "bf16"] = "bf16"
     seed: int = 0
 
 
 class Evaluate(_Part):
-    clips: Count = Field(4, description="held-out clips rendered")
-    seconds: float = Field(2.0, gt=0, description="length rendered of each clip; seconds")
-    steps: Count = Field(10, description="denoising steps")
+    clips: Count = Field(default=4, description="held-out clips rendered")
+    seconds: float = Field(default=2.0, gt=0, description="length rendered of each clip; seconds")
+    steps: Count = Field(default=6, description="denoising steps")
     seeds: tuple[int, ...] = (0,)
     split: Literal["train", "val", "test"] = "val"
-    min_gain: float = Field(0.0, description="how much the gate's score must exceed the champion's")
+    min_gain: float = Field(default=0.0, description="how much the gate's score must exceed the champion's")
 
 
 class Runtime(_Part):
     """Where and how wide it runs. Shapes no result, so it is no part of the hash."""
 
-    num_cpus: Annotated[int, Field(ge=0)] = Field(0, description="CPUs given to a Ray started here; 0: what is there")
-    actors: Annotated[int, Field(ge=0)] = Field(0, description="worker actors; 0: one CPU fewer than Ray has")
-    in_process: bool = Field(False, description="work in this process, one item after the other, without Ray")
-    threads: Count = Field(1, description="threads of torch and onnxruntime in each worker")
-    object_store_mb: Annotated[int, Field(ge=80)] = Field(256, description="Ray's object store; MiB")
-    max_restarts: Annotated[int, Field(ge=0)] = Field(2, description="times a dead worker is started again")
-    max_task_retries: Annotated[int, Field(ge=0)] = Field(1, description="tries more when a worker died")
-    max_attempts: Count = Field(2, description="runs after which an item that kills its worker is left out")
+    num_cpus: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="CPUs given to a Ray started here; 0: what is there"
+    )
+    actors: Annotated[int, Field(ge=0)] = Field(default=0, description="worker actors; 0: one CPU fewer than Ray has")
+    in_process: bool = Field(default=False, description="work in this process, one item after the other, without Ray")
+    threads: Count = Field(default=1, description="threads of torch and onnxruntime in each worker")
+    object_store_mb: Annotated[int, Field(ge=80)] = Field(default=256, description="Ray's object store; MiB")
+    max_restarts: Annotated[int, Field(ge=0)] = Field(default=2, description="times a dead worker is started again")
+    max_task_retries: Annotated[int, Field(ge=0)] = Field(default=1, description="tries more when a worker died")
+    max_attempts: Count = Field(default=2, description="runs after which an item that kills its worker is left out")
 
 
 class Config(_Part):
     profile: str = "studio"
-    root: str = Field("./data", description="where data lives: a path or an fsspec URI")
+    root: str = Field(default="./data", description="where data lives: a path or an fsspec URI")
     faces: Faces = Faces()
     shots: Shots = Shots()
     tracks: Tracks = Tracks()

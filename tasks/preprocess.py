@@ -143,12 +143,14 @@ def _build(
     lost: dict[str, dict[str, Any]] = {}
     todo = []
     for item in items:
+        there = item.folder.exists()
         if is_whole(item.folder):
             _tell(on_row, item)
         elif _quarantined(ledger, item.key, config):
             lost[item.key] = _died(ledger.attempts(item.key), quarantined=True)
         else:
-            shutil.rmtree(item.folder, ignore_errors=True)
+            if there:  # spoilt; one that another run finished just now stays
+                shutil.rmtree(item.folder, ignore_errors=True)
             todo.append(item)
     while todo:
         waiting = {item.key: item for item in todo}
