@@ -139,7 +139,7 @@ class ClipBuilder:
         audio = media.read_audio(self._source.uri, self._config.audio.rate, start_s, end_s)
         mel = log_mel(audio)
         pcm = np.round(np.clip(audio, -1, 1) * 32767).astype("<i2")
-        pictures = np.stack([_decode(data) for data in self._crops])
+        pictures = [_decode(data) for data in self._crops]
         measures |= describe_clip(
             self._base["emotion"], self._base["intensity"], self._source.caption, pictures, audio,
             self._track.kps[self._here], self._track.pts[self._here], self._track.opening[self._here], self._experts,
@@ -150,7 +150,7 @@ class ClipBuilder:
             around = read_padded(self._source.uri, start_s - margin_s, end_s + margin_s)
             try:
                 found = measure_sync(
-                    pictures, self._track.pts[self._here], log_mel(around), expert,
+                    np.stack(pictures), self._track.pts[self._here], log_mel(around), expert,
                     self._config.preprocess.max_sync_offset, start_s - margin_s,
                 )  # fmt: skip
             except ValueError as error:
