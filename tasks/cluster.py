@@ -50,7 +50,8 @@ def start(config: Config) -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         cpus = config.runtime.num_cpus or max(2, len(os.sched_getaffinity(0)))
         options |= {
-            "address": "local", "num_cpus": cpus, "object_store_memory": config.runtime.object_store_mb << 20, "include_dashboard": False,
+            "address": "local", "num_cpus": cpus, "include_dashboard": False,
+            "object_store_memory": config.runtime.object_store_mb << 20,
         }  # fmt: skip
     with _quiet_start():
         ray.init(logging_level=logging.ERROR, **options)
