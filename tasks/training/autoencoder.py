@@ -201,7 +201,10 @@ def train_autoencoder(
             preview(_averaged(vae, average), step)
         if report and step % report_every == 0:
             seconds = (time.monotonic() - started) / step
-            report({"step": step, "seconds_per_step": seconds} | {name: float(value) for name, value in losses.items()})
+            report(
+                {"step": step, "seconds_per_step": seconds}
+                | {name: float(value.detach()) for name, value in losses.items()}
+            )
     vae.load_state_dict(average.state)
     vae.eval()
     metrics = measure(vae, held, place)
