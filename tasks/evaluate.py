@@ -296,7 +296,7 @@ def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) 
     a, b = (x - x.mean(0) for x in (one, two))
     # tr sqrt(C1 C2) is the sum of singular values of A B^T / sqrt((N-1)(M-1)): no root of a (singular) D x D matrix is
     # needed; A and B may be replaced by their triangular factors, which have at most D rows.
-    one_r, two_r = np.linalg.qr(a, mode="r"), np.linalg.qr(b, mode="r")
+    one_r, two_r = np.linalg.qr(a).R, np.linalg.qr(b).R
     cross = np.linalg.svd(one_r @ two_r.T, compute_uv=False).sum() / math.sqrt((len(a) - 1) * (len(b) - 1))
     traces = np.square(a).sum() / (len(a) - 1) + np.square(b).sum() / (len(b) - 1)
     return float(np.square(one.mean(0) - two.mean(0)).sum() + traces - 2 * cross)

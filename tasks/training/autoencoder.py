@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.autoencoder import build_autoencoder, to_images
+from models.autoencoder import AutoencoderKL, build_autoencoder, to_images
 from models.losses import kl_divergence, psnr, reconstruction_loss
 from models.pipeline import fast_dtype
 from tasks.masks import LIPS, dub_mask
@@ -105,7 +105,7 @@ def sample_batch(
 
 
 def step_loss(
-    vae: torch.nn.Module, images: Tensor, weight: Tensor, run: AutoencoderRun, dtype: torch.dtype
+    vae: AutoencoderKL, images: Tensor, weight: Tensor, run: AutoencoderRun, dtype: torch.dtype
 ) -> dict[str, Tensor]:
     """The losses of one batch; "loss" is what is minimised."""
     with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
@@ -120,7 +120,7 @@ def step_loss(
 
 
 @torch.no_grad()
-def measure(vae: torch.nn.Module, pictures: Pictures, device: torch.device, limit: int = 96) -> dict[str, float]:
+def measure(vae: AutoencoderKL, pictures: Pictures, device: torch.device, limit: int = 96) -> dict[str, float]:
     """PSNR (dB) of whole crops: everywhere, in the repainted region, in the lips; deviation and mean of the latents."""
     pick = np.linspace(0, len(pictures.frames) - 1, min(limit, len(pictures.frames))).astype(int)
     size, values, latents = pictures.frames.shape[1], [], []
@@ -154,7 +154,7 @@ def train_autoencoder(
     run: AutoencoderRun | None = None,
     init: str | Path | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
-    preview: Callable[[torch.nn.Module, int], None] | None = None,
+    preview: Callable[[AutoencoderKL, int], None] | None = None,
     report_every: int = 100,
 ) -> dict[str, Any]:
     """Train the autoencoder and save it (safetensors) as `out`, scaled so that latents have mean 0 and deviation 1.
@@ -216,7 +216,7 @@ def train_autoencoder(
     return metrics | {"steps": step, "seconds": time.monotonic() - started, "run": asdict(run)}
 
 
-def _averaged(vae: torch.nn.Module, average: AveragedWeights) -> torch.nn.Module:
+def _averaged(vae: AutoencoderKL, average: AveragedWeights) -> AutoencoderKL:
     copied = copy.deepcopy(vae)
     copied.load_state_dict(average.state)
     return copied.eval()

@@ -107,7 +107,7 @@ def decode_clip(row: Mapping[str, Any], every: int = 1) -> TrainingClip:
         labels=np.stack([_picture(row["masks"][i], cv2.IMREAD_GRAYSCALE, row) for i in pick]),
         landmarks=landmarks[::every],
         pts=(pts - start)[::every],
-        audio=np.frombuffer(row["audio"], dtype="<i2").astype(np.float32) / 32768,
+        audio=np.frombuffer(row["audio"], dtype="<i2").astype(np.float32) / np.float32(32768),
         identity=None if identity is None or not len(identity) else np.asarray(identity, np.float32),
         mouth_opening=np.asarray(row["mouth_opening"], np.float32)[::every],
         emotion=str(row["emotion"] or "neutral"),

@@ -90,7 +90,9 @@ class LatentCache:
             whole.append(first)
             masked.append(second)
         latents = torch.cat(whole)
-        lips = F.adaptive_avg_pool2d(torch.from_numpy((labels == LIPS).astype(np.float32))[:, None], latents.shape[-2:])
+        lips = F.adaptive_avg_pool2d(
+            torch.from_numpy((labels == LIPS).astype(np.float32))[:, None], tuple(latents.shape[-2:])
+        )
         identity = np.zeros(512, np.float32) if clip.identity is None else clip.identity
         return {
             "latents": latents,
