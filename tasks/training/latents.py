@@ -90,9 +90,8 @@ class LatentCache:
             whole.append(first)
             masked.append(second)
         latents = torch.cat(whole)
-        lips = F.adaptive_avg_pool2d(
-            torch.from_numpy((labels == LIPS).astype(np.float32))[:, None], tuple(latents.shape[-2:])
-        )
+        visible = torch.from_numpy((labels == LIPS).astype(np.float32))[:, None]
+        lips = F.adaptive_avg_pool2d(visible, (latents.shape[-2], latents.shape[-1]))
         identity = np.zeros(512, np.float32) if clip.identity is None else clip.identity
         return {
             "latents": latents,
