@@ -26,7 +26,9 @@ class Residual(nn.Module):
         self.first = conv_bn(width, width)
         self.second = conv_bn(width, width, act=False)
         # Starts as the identity: deeper nets then train as easily as shallow ones.
-        nn.init.zeros_(self.second[1].weight)
+        last = self.second[1]
+        assert isinstance(last, nn.BatchNorm2d)
+        nn.init.zeros_(last.weight)
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -76,8 +76,9 @@ class Head(nn.Module):
         self.box = nn.Conv2d(width, ANCHORS * 4, 3, padding=1)
         self.points = nn.Conv2d(width, ANCHORS * 10, 3, padding=1)
         nn.init.normal_(self.score.weight, std=0.01)
-        nn.init.constant_(self.score.bias, -4.6)
-        nn.init.constant_(self.box.bias, 2.0)
+        for layer, start in ((self.score, -4.6), (self.box, 2.0)):
+            assert layer.bias is not None
+            nn.init.constant_(layer.bias, start)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B,C,h,w] -> logits [B,h*w*2,1], distances [B,h*w*2,4], points [B,h*w*2,10]."""

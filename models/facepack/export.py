@@ -43,7 +43,8 @@ class _DetectorOutputs(nn.Module):
 
 def _store_half(model: onnx.ModelProto) -> None:
     """Keep large float32 weights as float16 with a Cast in front; onnxruntime folds the Cast away when it loads."""
-    casts, kept = [], []
+    casts: list[onnx.NodeProto] = []
+    kept: list[onnx.TensorProto] = []
     for tensor in model.graph.initializer:
         array = numpy_helper.to_array(tensor)
         if tensor.data_type != TensorProto.FLOAT or array.size < HALF_FROM:

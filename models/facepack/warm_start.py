@@ -79,14 +79,11 @@ def load_folded(net: nn.Module, path: Path, pictures: Tensor) -> None:
                 if layer.bias is not None and found.bias is not None:
                     layer.bias.copy_(found.bias)
             elif found.norm is not None:
-                targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-                for target, value in zip(targets, found.norm, strict=True):
-                    target.copy_(value)
+                _fill(norm, *found.norm)
             else:
-                norm.running_mean.zero_()
-                norm.running_var.fill_(1.0 - norm.eps)
-                norm.weight.fill_(1.0)
-                norm.bias.copy_(found.bias if found.bias is not None else torch.zeros_like(norm.bias))
+                zeros = torch.zeros_like(norm.bias)
+                ones = torch.ones_like(zeros)
+                _fill(norm, ones, zeros if found.bias is None else found.bias, zeros, ones - norm.eps)
                 folded.append(norm)
         _take_statistics(net, folded, pictures)
 
@@ -105,7 +102,9 @@ def _take_statistics(net: nn.Module, norms: list[BatchNorm], pictures: Tensor) -
         hook.remove()
     for norm in norms:
         mean, variance = seen[norm]
-        norm.bias.add_(mean)
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        _fill(norm, (variance + norm.eps).sqrt(), norm.bias + mean, mean, variance)
+
+
+def _fill(norm: BatchNorm, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor) -> None:
+    values = {"weight": scale, "bias": shift, "running_mean": mean, "running_var": variance}
+    norm.load_state_dict(values, strict=False)  # the count of batches stays as it is

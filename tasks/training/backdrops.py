@@ -114,7 +114,7 @@ def backdrop(rng: np.random.Generator, height: int, width: int) -> Image:
     image = KINDS[rng.choice(len(KINDS), p=CHANCES)](rng, height, width)
     if rng.random() < 0.25:
         other = KINDS[rng.choice(len(KINDS), p=CHANCES)](rng, height, width)
-        image = cv2.addWeighted(image, 0.5, other, 0.5, 0)
+        image = np.asarray(cv2.addWeighted(image, 0.5, other, 0.5, 0), np.uint8)
     return np.ascontiguousarray(image)
 
 

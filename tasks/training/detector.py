@@ -13,7 +13,7 @@ from models.facepack import PACK_FILES, FaceDetector, export_detector
 from models.facepack.detector import INPUT_MEAN, INPUT_STD, Detections, anchor_centres
 from models.facepack.detector_loss import Faces, detector_loss
 from tasks.training.composites import scene
-from tasks.training.expert_loop import Budget, train_expert
+from tasks.training.expert_loop import Budget, placed, train_expert
 from tasks.training.faces import read_training_faces
 from tasks.training.stills import Stills
 
@@ -52,7 +52,7 @@ def train_detector(
     sources = read_training_faces(corpus)
     rng = np.random.default_rng([seed, 1])
     torch.manual_seed(seed)
-    net = FaceDetector().to(device, memory_format=torch.channels_last)
+    net = placed(FaceDetector(), device)
     places = {size: tuple(part.to(device) for part in anchor_centres(size, size)) for size in SIZES}
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,18 @@ class AveragedWeights:
                 self.state[name].lerp_(value, 1 - decay)
             else:
                 self.state[name].copy_(value)
+
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def placed(net: Net, device: str) -> Net:
+    """``net`` on ``device`` with its kernels in channels-last order, in which CPUs and GPUs convolve fastest."""
+    net.to(device)
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net
 
 
 Loss = Callable[[float], tuple[Tensor, dict[str, float]]]

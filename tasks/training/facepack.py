@@ -17,7 +17,11 @@ from tasks.training.landmarks import train_landmarks
 from tasks.training.recogniser import train_recogniser
 from tasks.training.stills import render_stills
 
-NETWORKS = {"landmarks": train_landmarks, "recogniser": train_recogniser, "detector": train_detector}
+NETWORKS: dict[str, Callable[..., dict[str, float]]] = {
+    "landmarks": train_landmarks,
+    "recogniser": train_recogniser,
+    "detector": train_detector,
+}
 CARD = {
     "name": "studio",
     "licence": "Apache-2.0 (trained by this project on faces it rendered itself)",

@@ -16,7 +16,7 @@ from models.facepack.landmarker import CROP_SCALE, INPUT_MEAN, INPUT_SIZE, INPUT
 from models.facepack.warm_start import load_folded
 from models.landmarks106 import INNER_LOWER, INNER_UPPER, MOUTH
 from tasks.training.composites import change_background, move, similarity
-from tasks.training.expert_loop import Budget, train_expert
+from tasks.training.expert_loop import Budget, placed, train_expert
 from tasks.training.faces import read_training_faces
 from tasks.training.photometric import degrade, recolour
 from tasks.training.stills import Stills
@@ -113,7 +113,7 @@ def train_landmarks(
     net = LandmarkNet()
     if init is not None:
         load_folded(net, init, landmark_batch(rng, sources, 64, "cpu")[0])
-    net = net.to(device, memory_format=torch.channels_last)
+    net = placed(net, device)
     weights = point_weights().to(device)
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:

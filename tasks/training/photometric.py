@@ -28,13 +28,14 @@ def degrade(rng: np.random.Generator, image: Image, strength: float = 1.0) -> Im
     if rng.random() < 0.35:
         small = rng.uniform(1.0, 1.0 + 1.5 * strength)
         low = cv2.resize(image, (max(8, int(width / small)), max(8, int(height / small))), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR)
+        image = np.asarray(cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     if rng.random() < 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.3 + 1.2 * strength))
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.3 + 1.2 * strength)), np.uint8)
     if rng.random() < 0.3:
         noise = rng.standard_normal((height, width, 1 if rng.random() < 0.5 else 3), np.float32)
         image = (image + noise * rng.uniform(1, 1 + 9 * strength)).clip(0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = int(rng.integers(95 - int(60 * min(strength, 1.0)), 96))
-        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(image, np.uint8)

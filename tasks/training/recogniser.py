@@ -17,7 +17,7 @@ from models.facepack import PACK_FILES, CosineMargin, FaceEmbedder, export_embed
 from models.facepack.embedder import INPUT_MEAN, INPUT_SIZE, INPUT_STD
 from models.facepack.warm_start import load_folded
 from tasks.training.composites import change_background
-from tasks.training.expert_loop import Budget, train_expert
+from tasks.training.expert_loop import Budget, placed, train_expert
 from tasks.training.faces import read_training_faces
 from tasks.training.photometric import degrade, recolour
 from tasks.training.stills import Stills
@@ -125,7 +125,7 @@ def train_recogniser(
     margin = CosineMargin(len(people.rows))
     if init is not None:
         margin.weight.data.copy_(_class_centres(rng, net, people))
-    net, margin = net.to(device, memory_format=torch.channels_last), margin.to(device)
+    net, margin = placed(net, device), margin.to(device)
 
     rate = 3e-3 if init is None else 1.5e-3
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,7 +95,7 @@ def _encode(
 
 
 def _decode(data: NDArray[np.uint8], ends: NDArray[np.int64], flag: int) -> NDArray[np.uint8]:
-    return np.stack([cv2.imdecode(data[start:end], flag) for start, end in pairwise(ends)])
+    return np.stack([np.asarray(cv2.imdecode(data[start:end], flag), np.uint8) for start, end in pairwise(ends)])
 
 
 def render_person(
@@ -116,17 +117,17 @@ def render_person(
     }
     pictures, picture_ends = _encode(arrays.pop("frames")[..., ::-1], ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 96])
     mattes, matte_ends = _encode(arrays.pop("alpha"), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    payload: dict[str, Any] = {
+        "pictures": pictures,
+        "picture_ends": picture_ends,
+        "mattes": mattes,
+        "matte_ends": matte_ends,
+        "person": np.int64(person),
+        **{name: value.astype(np.float32) for name, value in arrays.items()},
+    }
     aside = path.with_suffix(".part")
     with aside.open("wb") as file:
-        np.savez(
-            file,
-            pictures=pictures,
-            picture_ends=picture_ends,
-            mattes=mattes,
-            matte_ends=matte_ends,
-            person=np.int64(person),
-            **{name: value.astype(np.float32) for name, value in arrays.items()},
-        )
+        np.savez(file, **payload)
     aside.replace(path)
     return path
 
