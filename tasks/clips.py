@@ -18,7 +18,7 @@ import numpy as np
 from storage import media
 from storage.errors import InputRejected, outcome
 from storage.ids import code_revision, content_id
-from storage.schema import CLIPS, row
+from storage.schema import CLIPS, light, row
 from tasks.analysis import Analysis, analyse, frame_interval
 from tasks.clip_builder import ClipBuilder, ClipSpan
 from tasks.config import Config
@@ -65,6 +65,7 @@ def build_clips(source: Source, dataset: str, config: Config, experts: Experts) 
     yield "sources", source_row
 
 
+_MOST_HELD = 16
 OUTCOME = ("status", "stage", "measure", "value", "threshold", "reason", "error_type")
 
 
@@ -126,6 +127,7 @@ def _cut(
     fps = float(info.video.fps) if info.video is not None else 25.0
     waiting = sorted(spans(analysis, config), key=lambda span: (span.first, span.track.number))
     open_clips: list[ClipBuilder] = []
+    made: list[dict[str, Any]] = []
     if not waiting:
         return
     start, stop = waiting[0].start_s, max(span.end_s for span in waiting)
@@ -137,9 +139,38 @@ def _cut(
             clip.add(index, frame)
             if index + 1 >= clip.last:
                 open_clips.remove(clip)
-                yield clip.finish()
-    for clip in open_clips:
-        yield clip.finish()
+                made.append(clip.finish())
+        # Clips are judged beside those seen at the same time, so they wait for each other, but never for long.
+        if made and (not open_clips or len(made) >= _MOST_HELD):
+            yield from without_listeners(made, config.preprocess.min_sync_share)
+            made = []
+    made += [clip.finish() for clip in open_clips]
+    yield from without_listeners(made, config.preprocess.min_sync_share)
+
+
+def without_listeners(clips: list[dict[str, Any]], min_share: float) -> list[dict[str, Any]]:
+    """Rejects the clips of faces that listen: another face in view at the same time is far better in sync.
+
+    A comparison within the footage, so it needs no threshold that fits the sync expert to this kind of footage.
+
+    Args:
+        min_share: least sync confidence, as a share of the best one of the clips that overlap in time.
+    """
+    judged = []
+    for clip in clips:
+        rivals = [
+            other["sync_confidence"] for other in clips
+            if other["status"] == "ok" and other["sync_confidence"] is not None
+            and other["start_s"] < clip["end_s"] and clip["start_s"] < other["end_s"]
+        ]  # fmt: skip
+        own = clip["sync_confidence"]
+        if clip["status"] == "ok" and own is not None and own < min_share * max(rivals):
+            reason = "another face in view speaks here"
+            error = InputRejected("sync", "sync_confidence", own, min_share * max(rivals), reason=reason)
+            kept = {name: value for name, value in clip.items() if name in light(CLIPS).names}
+            clip = row(CLIPS, **(kept | outcome(error)))
+        judged.append(clip)
+    return judged
 
 
 def spans(analysis: Analysis, config: Config) -> list[ClipSpan]:

@@ -81,6 +81,9 @@ class Preprocess(_Part):
     min_sync_confidence: float = Field(
         default=0.0, description="least sync confidence; distance units; 0 measures only"
     )
+    min_sync_share: Share = Field(
+        default=0.5, description="least sync confidence over that of the best face in view at the same time"
+    )
     max_sync_offset: Annotated[int, Field(ge=0)] = Field(
         default=15, description="greatest |offset| of sound; frames of 1/25 s"
     )
