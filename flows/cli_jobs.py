@@ -70,7 +70,10 @@ def train(
         str | None, typer.Option("--init", help="A model version to start from; default: the champion.")
     ] = None,
     stage: Annotated[
-        str, typer.Option("--stage", help="image, autoencoder, speech, sync, text, detector, landmarks, recogniser.")
+        str,
+        typer.Option(
+            "--stage", help="image, autoencoder, speech, sync, text, emotion, detector, landmarks, recogniser."
+        ),
     ] = "image",
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="Ray Train workers; 0 trains in this process.")

@@ -18,10 +18,10 @@ FACE_STAGES = {
     "landmarks": ("landmarks",),
     "recogniser": ("recogniser",),
 }
-EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", *FACE_STAGES)
+EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", "emotion", *FACE_STAGES)
 STAGES = (*DIFFUSION_STAGES, *EXPERT_STAGES)
-NEED_CORPUS = ("autoencoder", "sync")
-SPEAKING = ("speech", "sync")
+NEED_CORPUS = ("autoencoder", "sync", "emotion")
+SPEAKING = ("speech", "sync", "emotion")
 
 Say = Callable[[str], None]
 
@@ -60,16 +60,20 @@ def train_expert(
     if stage == "text":
         from tasks.training.text import train_text
 
-        return dict(train_text(out, seed=seed, **budget))
+        return dict(train_text(out, steps=steps, seed=seed, **budget))
     if stage == "speech":
         from tasks.training.speech import train_speech
 
-        return dict(train_speech(out, device=device, seed=seed, **budget))
+        return dict(train_speech(out, steps=steps, device=device, seed=seed, **budget))
     assert corpus is not None
     if stage == "sync":
         from tasks.training.sync import train_sync
 
-        return dict(train_sync(corpus, out, device=device, seed=seed, **budget))
+        return dict(train_sync(corpus, out, steps=steps, device=device, seed=seed, **budget))
+    if stage == "emotion":
+        from tasks.training.emotion import train_emotion
+
+        return dict(train_emotion(corpus, out, steps=steps, device=device, seed=seed, **budget))
     from tasks.training.autoencoder import train_autoencoder
 
     return train_autoencoder(
