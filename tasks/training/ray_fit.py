@@ -111,7 +111,7 @@ def fit(
         run=asdict(run),
         out=str(folder),
         device=device,
-        threads=_threads(count),
+        threads=config.runtime.threads,
         checkpoint_every=config.train.checkpoint_every,
         log_every=max(1, min(10, run.steps // 20)),
     )
@@ -179,11 +179,6 @@ def _device(config: Config) -> str:
     if config.train.device != "auto":
         return config.train.device
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _threads(workers: int) -> int:
-    # A worker is told to use the cores that its fellows leave; Ray itself asks for one CPU each and sets OMP to one.
-    return max(1, (os.cpu_count() or 1) // max(1, workers))
 
 
 def _latents(
