@@ -41,6 +41,7 @@ def serve_here(options: Options, port: int, cron: str) -> tuple[dict[str, Any], 
 def serve_deployments(options: Options, root: Root, cron: str) -> None:
     """The deployments of prefect.yaml, run by this process; returns when it is interrupted."""
     from prefect import serve
+    from prefect.deployments.runner import RunnerDeployment
 
     from flows.dub import dub
     from flows.nightly import nightly
@@ -52,14 +53,15 @@ def serve_deployments(options: Options, root: Root, cron: str) -> None:
     given = {"options": {"root": root.uri, "profile": options.profile, "face_pack": options.face_pack,
                          "settings": list(options.settings)}}  # fmt: skip
     night = {**given, "sources": [str(incoming)], "dataset": "nightly"}
+    deployments = [
+        preprocess.to_deployment("preprocess", parameters=given),
+        train.to_deployment("train", parameters=given, concurrency_limit=1),
+        dub.to_deployment("dub-library", parameters=given, concurrency_limit=1),
+        nightly.to_deployment("nightly", parameters=night, cron=cron, concurrency_limit=1),
+    ]
     try:
-        serve(
-            preprocess.to_deployment("preprocess", parameters=given),
-            train.to_deployment("train", parameters=given, concurrency_limit=1),
-            dub.to_deployment("dub-library", parameters=given, concurrency_limit=1),
-            nightly.to_deployment("nightly", parameters=night, cron=cron, concurrency_limit=1),
-            print_starting_message=False,
-        )
+        # Outside an event loop these are deployments already; their type also covers coroutines.
+        serve(*(entry for entry in deployments if isinstance(entry, RunnerDeployment)), print_starting_message=False)
     except KeyboardInterrupt:
         say("stopping")
 

@@ -71,7 +71,8 @@ class Catalog:
         for attempt in range(_TRIES):
             try:
                 merge = target.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-                merge.execute(data)
+                # LanceDB takes a missing vector for a bad one; here it is a row that has none (nothing was measured).
+                merge.execute(data, on_bad_vectors="null")
                 return len(last)
             except (RuntimeError, OSError) as error:
                 # Many writers at once: Lance gives up after ten conflicts in a row. The upsert can simply be repeated.
