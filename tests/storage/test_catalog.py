@@ -98,7 +98,8 @@ def test_wrong_questions_are_answered_with_what_is_right(filled: Catalog) -> Non
 def test_rows_without_a_vector_stand_beside_rows_with_one(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path)
     face = [1.0] + [0.0] * 511
-    catalog.upsert("clips", [{"clip_id": "measured", "identity": face}, *({"clip_id": f"left out {n}"} for n in range(6))])
+    left_out = [{"clip_id": f"left out {number}"} for number in range(6)]
+    catalog.upsert("clips", [{"clip_id": "measured", "identity": face}, *left_out])
     catalog.upsert("clips", {"clip_id": "later"})
     assert catalog.count("clips") == 8
     assert ids(catalog.search("clips", vector=face, column="identity")) == ["measured"]
