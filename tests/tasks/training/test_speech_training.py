@@ -65,7 +65,9 @@ def test_curves_follow_the_stretched_sound() -> None:
         assert sound.shape == (32000,)
         assert curves.shape == (100, 6)
         level = log_mel(sound).mean(axis=0)[::2]
-        assert np.corrcoef(level, curves[:, 0])[0, 1] > 0.85
+        fit = [np.corrcoef(np.roll(level, shift)[8:-8], curves[8:-8, 0])[0, 1] for shift in range(-6, 7)]
+        assert max(fit) > 0.75  # rooms and noise of the augmentation blur the level
+        assert abs(int(np.argmax(fit)) - 6) <= 2  # 20 ms each: in step, whatever the speed
 
 
 @pytest.mark.slow
