@@ -94,8 +94,9 @@ def recogniser_batch(
 def _class_centres(rng: np.random.Generator, net: FaceEmbedder, people: People) -> Tensor:
     """What a trained net makes of two faces of each person, [P,512]: where a classifier over them best starts."""
     everyone = np.arange(len(people.rows))
-    parts = [recogniser_batch(rng, people, 0, "cpu", np.repeat(part, 2))[0] for part in np.array_split(everyone, 16)]
-    embedded = torch.cat([normalize(net.eval()(part)) for part in parts if len(part)])
+    groups = np.array_split(everyone, min(16, len(everyone)))
+    parts = [recogniser_batch(rng, people, 0, "cpu", np.repeat(group, 2))[0] for group in groups]
+    embedded = torch.cat([normalize(net.eval()(part)) for part in parts])
     return embedded.reshape(len(everyone), 2, -1).mean(1)
 
 
