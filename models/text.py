@@ -81,7 +81,7 @@ class TextEncoder:
 
     def to(self, device: torch.device | str) -> TextEncoder:
         """Move model and anchors; returns itself."""
-        self.model.to(device)  # type: ignore[arg-type]
+        torch.nn.Module.to(self.model, device)
         self.anchors = self.anchors.to(device)
         return self
 
