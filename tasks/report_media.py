@@ -102,8 +102,10 @@ def _write(
     (folder / "media").mkdir(parents=True, exist_ok=True)
     start = float(info.video.start_s) if info.video else 0.0
     times = [t for t in media.frame_times(sound_of).tolist() if t - start <= PREVIEW_S]
-    sound = media.read_audio(sound_of, 48000, start_s=start, end_s=start + PREVIEW_S) if info.audio else None
     fps = info.video.fps if info.video else 25
+    # Sound that went on after the picture would make the preview longer than the video.
+    end = times[-1] + 1 / float(fps) if times else start
+    sound = media.read_audio(sound_of, 48000, start_s=start, end_s=end) if info.audio and times else None
     file = f"media/{name}.mp4"
     media.write_video(
         folder / file, islice(frames, len(times)), fps, sound, 48000,

@@ -149,7 +149,9 @@ def _open_mouth(rgb: Tensor, at: Surface) -> tuple[Tensor, Tensor, Tensor]:
     """The walls of the open mouth, and the dark line of the closed one."""
     lips, foot = at.lips, at.foot
     gap = torch.minimum(lips.inner_up - at.y, at.y - lips.inner_low)
-    inside = ramp(-0.010 - 0.4 * foot, 0.004 + 0.3 * foot, gap) * ramp(1.02, 0.9, torch.abs(lips.u)) * at.front
+    # by position, not by `front`: that fades at the cavity's back, which would then keep the colour of skin
+    inside = ramp(-0.010 - 0.4 * foot, 0.004 + 0.3 * foot, gap) * ramp(1.02, 0.9, torch.abs(lips.u))
+    inside = inside * ramp(0.1, 0.25, at.z)
     lip_front = ramp(0.60, 0.66, at.z + 0.25 * square(at.x))
     depth = ramp(-0.02, 0.015, gap) * (1.0 - 0.75 * lip_front)
     rgb = mix(rgb, rgb * at.colour((0.36, 0.24, 0.24)), inside * (1.0 - depth))

@@ -84,6 +84,12 @@ def test_file_names_are_text_not_markup(page: Path) -> None:
     assert "&lt;img src=x" in page.read_text()
 
 
+def test_previews_are_as_long_as_what_they_show(page: Path) -> None:
+    for name in ("render-0.mp4", "render-1.mp4"):
+        info = media.probe(page.parent / "media" / name, need_audio=True)
+        assert abs(info.duration_s - SECONDS) < 0.05
+
+
 def test_stills_show_where_the_picture_changed(page: Path) -> None:
     assert len(list((page.parent / "media").glob("render-0-*-before.jpg"))) >= 1
     assert len(list((page.parent / "media").glob("render-1-*.jpg"))) == 4
