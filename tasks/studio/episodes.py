@@ -102,15 +102,19 @@ class EpisodeTruth:
 
 
 def speech_of(episode: Episode, dub: bool = False) -> dict[str, Speech]:
-    """What each label says, over the whole episode, silent outside its turns; of the dub track where `dub`."""
+    """What each label says, over the whole episode, silent outside its turns; of the dub track where `dub`.
+
+    Nobody repeats a sentence, neither their own nor another's.
+    """
     rng = np.random.default_rng([episode.seed, 0xD0B if dub else 0x0A1])
     language = episode.dub_language if dub else episode.language
     spoken: dict[str, Speech] = {}
+    said: set[str] = set()
     for label, member in episode.cast.items():
         mood = member.dub_mood if dub else member.mood
         voice = voice_of(sample_identity(member.seed), language)
         parts = [
-            (turn, _fitting(rng, voice, mood, turn.end_s - turn.start_s))
+            (turn, _fitting(rng, voice, mood, turn.end_s - turn.start_s, said))
             for turn in episode.turns
             if turn.label == label
         ]
@@ -226,24 +230,35 @@ def _empty_truth(episode: Episode) -> EpisodeTruth:
     )
 
 
-def _fitting(rng: np.random.Generator, voice: Voice, mood: tuple[str, int], seconds: float) -> Speech:
-    """Sentences that end within `seconds`, nearly filling them; a voice in a hurry speaks up to 40 % faster."""
-    for hurry in (1.0, 1.0, 1.2, 1.4):
+def _fitting(rng: np.random.Generator, voice: Voice, mood: tuple[str, int], seconds: float, said: set[str]) -> Speech:
+    """Sentences that end within `seconds`, nearly filling them; a voice in a hurry speaks up to 40 % faster.
+
+    None of them is in `said`, where they are noted.
+    """
+    for hurry in (1.0, 1.0, 1.2, 1.4, 1.4, 1.4):
         quick = replace(voice, rate=int(voice.rate * hurry))
         parts: list[Speech] = []
         left = seconds
         for _ in range(10):
-            speech = speak(sample_sentence(rng, voice.language, "test"), quick, emotion=mood[0], intensity=mood[1])
+            text = _unsaid(rng, voice.language, said)
+            speech = speak(text, quick, emotion=mood[0], intensity=mood[1])
             ends = [phoneme.end_s for phoneme in speech.phonemes if phoneme.symbol]
             speech = speech.window(0.0, min(ends[-1] + 0.15, speech.duration_s))
             if speech.duration_s <= left:
                 parts.append(speech)
+                said.add(text)
                 left -= speech.duration_s
             if left < 1.0:
                 break
         if parts:
             return join(parts)
     raise ValueError(f"no sentence of {voice.language} is as short as {seconds:.1f} s: give the turn more time")
+
+
+def _unsaid(rng: np.random.Generator, language: str, said: set[str]) -> str:
+    while (text := sample_sentence(rng, language, "test")) in said:
+        pass
+    return text
 
 
 def _on_timeline(parts: list[tuple[Turn, Speech]], seconds: float, voice: Voice, mood: tuple[str, int]) -> Speech:

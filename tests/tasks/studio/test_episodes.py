@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,7 @@ from tasks.studio.episodes import (
     speech_of,
     title_card,
 )
+from tasks.studio.library import EPISODES
 from tasks.studio.speech import SAMPLE_RATE
 
 PLAN = Episode(
@@ -93,6 +95,27 @@ def test_the_dub_has_the_turns_but_other_words_in_the_other_language() -> None:
         assert dub[label].voice.language == "fr"
         assert original[label].text != dub[label].text
     assert not np.allclose(mixed(original), mixed(dub))
+
+
+CROWDED = replace(
+    PLAN,
+    cast={"a": Member(8, ("sad", 1)), "b": Member(8, ("sad", 1))},
+    turns=tuple(Turn("ab"[place % 2], 2.3 * place, 2.3 * place + 2.2) for place in range(8)),
+    shots=(Shot(0.0, 18.4, ("a",)),),
+)
+
+
+@pytest.mark.parametrize("dub", [False, True], ids=["original", "dub"])
+@pytest.mark.parametrize("episode", [*EPISODES, CROWDED], ids=lambda episode: episode.name)
+def test_no_sentence_is_said_twice_in_an_episode(episode: Episode, dub: bool) -> None:
+    pytest.importorskip("espeakng_loader")
+    said = [
+        sentence.strip().lower()
+        for speech in speech_of(episode, dub).values()
+        for sentence in re.split(r"(?<=[.!?])\s", speech.text)
+    ]
+    assert len(said) >= len(episode.turns)
+    assert len(set(said)) == len(said), said
 
 
 def test_rttm_reads_back(tmp_path: Path) -> None:
