@@ -72,7 +72,9 @@ def animate_image(
     matrix = crops.crop_matrix(face.kps, size)
     original = crops.warp(still, matrix, size)
     feeling = resolve_emotion(emotion, audio, models.experts)
-    renderer = window_renderer(original, face.embedding, config.render.seed, voice, config, models, feeling)
+    renderer = window_renderer(
+        size, lambda times: original, face.embedding, config.render.seed, voice, config, models, feeling
+    )
     frames = _frames(still, matrix, original, renderer, count, config, progress)
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,

@@ -131,6 +131,7 @@ class Render(_Part):
     feather: Share = Field(default=0.08, description="width of the soft edge of the pasted region; crop sides")
     colour_match: Share = Field(default=1.0, description="how far the pasted region takes the surround's colour")
     crf: Annotated[float, Field(ge=0, le=51)] = Field(default=16, description="x264 constant rate factor")
+    references: Count = Field(default=6, description="pictures of a person kept, one for each head pose")
     min_face_px: float = Field(default=24.0, ge=0, description="smaller faces are left as they are; pixels")
     max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(
         default=75.0, description="faces turned further stay; degrees"

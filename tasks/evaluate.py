@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.faces import FaceAnalyzer
-from models.landmarks106 import mouth_opening
+from models.landmarks106 import kps_from, mouth_opening
 from models.pipeline import DubPipeline, load_pipeline
 from models.speech import encode_speech, frame_tokens, load_speech_encoder, log_mel
 from models.sync import SyncExpert, measure_sync
@@ -27,6 +27,8 @@ from storage.errors import NotFound
 from tasks.config import Config
 from tasks.experts import load_experts
 from tasks.masks import dub_mask
+from tasks.quality import head_pose
+from tasks.references import of_frames, spread
 from tasks.training.data import Rows, TrainingClip, read_clips, rows_of
 
 Frames = NDArray[np.uint8]
@@ -170,12 +172,16 @@ def shown(clip: TrainingClip, config: Config) -> TrainingClip:
 def render_clip(
     pipeline: DubPipeline, clip: TrainingClip, features: torch.Tensor, config: Config, seed: int = 0
 ) -> Frames:
-    """The shown part of a clip, lower face repainted from `features` of a sound; the reference is its last frame."""
+    """The shown part of a clip, lower face repainted from `features` of a sound.
+
+    References come from the rest of the clip, whose mouth says something else (its last frame where nothing is left):
+    for each window of `config.render.window_frames` frames the one with the nearest head pose.
+    """
     part, render = shown(clip, config), config.render
     made = pipeline(
         part.frames,
         dub_mask(part.frames.shape[1]),
-        clip.frames[-1],
+        references_for(clip, len(part), render.window_frames, render.references),
         frame_tokens(features, part.pts, pipeline.config.audio_context),
         clip.identity,
         num_inference_steps=config.evaluate.steps,
@@ -184,6 +190,18 @@ def render_clip(
         generator=torch.Generator().manual_seed(seed),
     )
     return np.asarray(made, np.uint8)
+
+
+def references_for(clip: TrainingClip, count: int, window: int, most: int) -> Frames:
+    """The reference of each of the clip's first `count` frames, uint8 [count,S,S,3], see `render_clip`."""
+    poses = head_pose(kps_from(clip.landmarks))
+    rest = np.arange(len(clip)) >= count
+    chosen = spread(poses, rest, len(clip) - 1, most)
+    references = of_frames(clip.frames, poses, chosen)
+    windows = [slice(start, min(start + window, count)) for start in range(0, count, window)]
+    return np.concatenate(
+        [np.repeat(references.near(poses[part])[None], part.stop - part.start, axis=0) for part in windows]
+    )
 
 
 def _device(config: Config) -> str:
@@ -316,8 +334,8 @@ def _protocol(
         f"{pipeline.config.crop_size} px, seeds {', '.join(map(str, settings.seeds))}; ± is the standard error over "
         "clips and seeds",
         f"{settings.steps} DDIM steps, guidance: audio {render.guidance_audio:g}, identity "
-        f"{render.guidance_identity:g}; reference: the clip's last frame; face pack {config.faces.pack!r}, sync expert "
-        f"{config.audio.sync!r}",
+        f"{render.guidance_identity:g}; reference: of {render.references} frames from the rest of the clip the nearest "
+        f"head pose; face pack {config.faces.pack!r}, sync expert {config.audio.sync!r}",
     ]
     lines += [f"{name}: {text}" for name, text in PROTOCOL.items() if name in metrics]
     if "fid" in metrics:

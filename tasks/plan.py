@@ -14,6 +14,7 @@ from storage.errors import InputFailed
 from tasks import crops, quality
 from tasks.analysis import Analysis, frame_interval
 from tasks.config import Config
+from tasks.references import References, spread
 from tasks.speakers import loudness, read_rttm, who_speaks, who_speaks_by_turns
 from tasks.tracks import Track
 from tasks.voice import HOP_S, sound_power
@@ -33,8 +34,8 @@ class Segment:
     first: int
     last: int
     strength: NDArray[np.float32]
-    reference: int
-    """Index of the frame that shows this face best."""
+    references: list[int]
+    """Indices of frames that show this face well: the best first, then others that differ in pose."""
 
 
 def plan_dub(
@@ -69,10 +70,10 @@ def plan_dub(
         yaw = quality.head_pose(track.kps)[:, 0]
         shown = active[track.number] & (np.abs(yaw) <= limit)
         shown = _without_flicker(shown, max(1, round(0.2 / interval)))
-        reference = best_frame(track)
+        references = reference_frames(track, config.render.references)
         for first, last in _runs(shown):
             strength = _fades(first, last, len(track))
-            segments.append(Segment(track, track.first + first, track.first + last, strength, reference))
+            segments.append(Segment(track, track.first + first, track.first + last, strength, references))
     return sorted(segments, key=lambda segment: (segment.first, segment.track.number))
 
 
@@ -87,6 +88,18 @@ def best_frame(track: Track) -> int:
     motion = track.motion / max(float(np.percentile(track.motion, 90)), 1e-6)
     score = score - 0.2 * np.minimum(motion, 2.0) - np.where(track.detected, 0.0, 5.0)
     return track.first + int(np.argmax(score))
+
+
+def reference_frames(track: Track, count: int) -> list[int]:
+    """Indices (in the file) of up to `count` frames to take as references, the best first, then by how their pose
+    differs from those before; found surely, not blurred by motion, the mouth not wide open.
+    """
+    first = best_frame(track) - track.first
+    usable = track.detected & (track.score >= 0.8 * track.score[first])
+    usable &= track.motion <= max(float(np.percentile(track.motion, 75)), 1e-6)
+    if np.isfinite(track.opening).all():
+        usable &= track.opening <= max(float(np.median(track.opening)), 0.05)
+    return [track.first + at for at in spread(quality.head_pose(track.kps), usable, first, count)]
 
 
 def embed_track(path: str | os.PathLike[str], track: Track, analyzer: FaceAnalyzer) -> NDArray[np.float32] | None:
@@ -108,18 +121,22 @@ def frame_at(path: str | os.PathLike[str], time_s: float) -> NDArray[np.uint8]:
     raise InputFailed(os.fspath(path), "has no frame here any more", "do not change the file meanwhile", time_s=time_s)
 
 
-def reference_of(
+def references_of(
     path: str | os.PathLike[str], segment: Segment, size: int, analyzer: FaceAnalyzer
-) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    """Aligned crop uint8 [size,size,3] of the segment's reference frame, and the face's embedding, or None.
+) -> tuple[References, NDArray[np.float32] | None]:
+    """Aligned crops of `size` pixels of the segment's reference frames, and the face's embedding [512], or None.
 
     Raises:
         InputFailed: the file cannot be read at that place any more.
     """
-    track, at = segment.track, segment.reference - segment.track.first
-    frame = frame_at(path, float(track.pts[at]))
-    crop = crops.warp(frame, crops.rescale(track.matrices[at], size / crops.CROP_SIZE), size)
-    return crop, analyzer.embed(frame, track.kps[at])
+    track = segment.track
+    places = [index - track.first for index in segment.references]
+    frames = {at: frame_at(path, float(track.pts[at])) for at in places}
+    pictures = [
+        crops.warp(frames[at], crops.rescale(track.matrices[at], size / crops.CROP_SIZE), size) for at in places
+    ]
+    poses = quality.head_pose(track.kps[places])
+    return References(np.stack(pictures), poses), analyzer.embed(frames[places[0]], track.kps[places[0]])
 
 
 def _loudness(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,8 @@ from tasks import crops, masks
 from tasks.compose import match_colour, paste, paste_alpha
 from tasks.config import Config
 from tasks.dubber import Dubber
-from tasks.plan import Segment, reference_of
+from tasks.plan import Segment, references_of
+from tasks.quality import head_pose
 from tasks.voice import VoiceTrack
 from tasks.windows import WindowRenderer
 
@@ -33,7 +34,8 @@ class _Running:
 
 
 def window_renderer(
-    reference: NDArray[np.uint8],
+    size: int,
+    reference: Callable[[NDArray[np.float64]], NDArray[np.uint8]],
     identity: NDArray[np.float32] | None,
     seed: int,
     voice: VoiceTrack,
@@ -46,18 +48,19 @@ def window_renderer(
     All windows start from the same noise, drawn with `seed`: what noise decides does not change from frame to frame.
 
     Args:
-        reference: aligned crop uint8 [S,S,3] of the person; S is the pipeline's crop size.
+        size: side S of the pipeline's crops.
+        reference: times [F] of a window to the aligned crop uint8 [S,S,3] of the person that the model looks at.
         identity: unit embedding [512], or None.
         emotion: free text; None or "" leaves the expression as it is.
     """
     render = config.render
-    mask = masks.dub_mask(reference.shape[0])
+    mask = masks.dub_mask(size)
     noise = models.pipeline.sample_noise(torch.Generator().manual_seed(seed))
 
     def generate(window: NDArray[np.uint8], times: NDArray[np.float64]) -> NDArray[np.uint8]:
         made = models.pipeline(
-            window, mask, reference, voice.tokens(times), identity, emotion or None, num_inference_steps=render.steps,
-            guidance_audio=render.guidance_audio, guidance_identity=render.guidance_identity,
+            window, mask, reference(times), voice.tokens(times), identity, emotion or None,
+            num_inference_steps=render.steps, guidance_audio=render.guidance_audio, guidance_identity=render.guidance_identity,
             guidance_emotion=render.guidance_emotion, initial_noise=noise,
         )  # fmt: skip
         return np.asarray(made, dtype=np.uint8)
@@ -112,9 +115,17 @@ class FaceRenderer:
             self._running.append(self._begin(segment))
 
     def _begin(self, segment: Segment) -> _Running:
-        reference, identity = reference_of(self._video, segment, self._size, self._models.experts.faces)
+        references, identity = references_of(self._video, segment, self._size, self._models.experts.faces)
+        track = segment.track
+        poses = head_pose(track.kps)
+
+        def reference(times: NDArray[np.float64]) -> NDArray[np.uint8]:
+            return references.near(poses[np.searchsorted(track.pts, times - 1e-6).clip(max=len(poses) - 1)])
+
         seed = self._config.render.seed * 1_000_003 + segment.track.number
-        made = window_renderer(reference, identity, seed, self._voice, self._config, self._models, self._emotion)
+        made = window_renderer(
+            self._size, reference, identity, seed, self._voice, self._config, self._models, self._emotion
+        )
         return _Running(segment, made)
 
     def _take(

@@ -19,12 +19,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.autoencoder import encode, to_images
+from models.landmarks106 import kps_from
 from models.pipeline import fast_dtype
 from models.speech import encode_speech, frame_tokens
 from storage.atomic import written_aside
 from storage.ids import content_id
 from tasks.masks import LIPS, dub_mask
+from tasks.quality import head_pose
+from tasks.references import nearest
 from tasks.training.data import TrainingClip
+
+LIKE_POSE = 0.75
+"""Share of the samples whose reference is turned as they are."""
+CANDIDATES = 8
+"""Frames among which such a reference is looked for: about as many as a renderer keeps."""
 
 
 def weights_id(module: torch.nn.Module) -> str:
@@ -60,7 +68,7 @@ class LatentCache:
     def path(self, clip: TrainingClip, mirrored: bool = False) -> Path:
         """The file of a clip; it need not exist yet."""
         mask = dub_mask(clip.frames.shape[1])
-        key = content_id("latents", *self._made_from, clip.clip_id, len(clip), clip.pts, mask, mirrored)
+        key = content_id("latents with pose", *self._made_from, clip.clip_id, len(clip), clip.pts, mask, mirrored)
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def add(self, clip: TrainingClip, mirrored: bool = False) -> Path:
@@ -93,12 +101,14 @@ class LatentCache:
         visible = torch.from_numpy((labels == LIPS).astype(np.float32))[:, None]
         lips = F.adaptive_avg_pool2d(visible, (latents.shape[-2], latents.shape[-1]))
         identity = np.zeros(512, np.float32) if clip.identity is None else clip.identity
+        pose = head_pose(kps_from(clip.landmarks)) * ((-1, 1, -1) if mirrored else (1, 1, 1))
         return {
             "latents": latents,
             "masked": torch.cat(masked),
             "lips": (lips * 255).round().to(torch.uint8),
             "speech": encode_speech(self.speech, clip.audio).half().cpu(),
             "pts": torch.from_numpy(clip.pts.copy()),
+            "pose": torch.from_numpy(pose.astype(np.float32)),
             "identity": torch.from_numpy(np.array(identity, np.float32)),
         }
 
@@ -134,10 +144,11 @@ class LatentBatch:
 def sample_batch(
     files: Sequence[Path], size: int, rng: np.random.Generator, context: int = 2, reference_gap_s: float = 0.5
 ) -> LatentBatch:
-    """Draw frames of random clips, each with another frame of its clip as reference, `reference_gap_s` away if there is
-    one.
+    """Draw frames of random clips, each with another frame of its clip as reference.
 
-    Only the frames that are drawn are read from disk.
+    The reference is at least `reference_gap_s` away if there is one (its mouth must not give the answer away) and,
+    more often than not, the one of those whose head pose is nearest, as when rendering (see `tasks.references`). Only
+    the frames that are drawn are read from disk.
     """
     samples: list[dict[str, Tensor]] = []
     for _ in range(size):
@@ -150,7 +161,14 @@ def _draw(stored: Any, rng: np.random.Generator, context: int, gap_s: float) -> 
     pts = stored.get_tensor("pts").numpy()
     index = int(rng.integers(len(pts)))
     far = np.flatnonzero(np.abs(pts - pts[index]) >= gap_s)
-    other = int(rng.choice(far)) if len(far) else int((index + rng.integers(1, len(pts))) % len(pts))
+    if not len(far):
+        other = int((index + rng.integers(1, len(pts))) % len(pts))
+    elif rng.random() < LIKE_POSE:
+        pose = stored.get_tensor("pose").numpy()
+        some = rng.choice(far, min(len(far), CANDIDATES), replace=False)
+        other = int(some[nearest(pose[some], pose[index])])
+    else:
+        other = int(rng.choice(far))
     latents, identity = stored.get_slice("latents"), stored.get_tensor("identity")
     return {
         "latents": latents[index].float(),
