@@ -18,10 +18,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def _zero(module: nn.Module) -> nn.Module:
+def zeroed(module: nn.Module) -> nn.Module:
+    """`module` with all its parameters set to zero: how every added branch ends."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
+
+
+class ContextReader(nn.Module):
+    """Lets the context of the U-Net's cross-attention read further tokens, by an attention whose output starts at zero.
+
+    Tokens that were appended to the context would change every softmax over it, however small they are; read into it,
+    they change nothing until training has something to say.
+
+    Forward: context [B,N,width], tokens [B,T,width] to what is to be added to the context, [B,N,width].
+    """
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.norm_tokens = nn.LayerNorm(width)
+        self.norm_context = nn.LayerNorm(width)
+        self.attention = Attention(width, cross_attention_dim=width, heads=heads, dim_head=width // heads)
+        zeroed(self.attention.to_out[0])
+
+    def forward(self, context: Tensor, tokens: Tensor) -> Tensor:
+        return self.attention(self.norm_context(context), self.norm_tokens(tokens))
 
 
 class MaskEncoder(ModelMixin, ConfigMixin):
@@ -35,7 +56,7 @@ class MaskEncoder(ModelMixin, ConfigMixin):
         super().__init__()
         widths = (in_channels, *channels)
         self.down = nn.ModuleList(nn.Conv2d(inner, outer, 3, stride=2, padding=1) for inner, outer in pairwise(widths))
-        self.out = _zero(nn.Conv2d(widths[-1], out_channels, 3, padding=1))
+        self.out = zeroed(nn.Conv2d(widths[-1], out_channels, 3, padding=1))
 
     def forward(self, mask: Tensor) -> Tensor:
         x = mask
@@ -86,7 +107,7 @@ class IdentityProjection(ModelMixin, ConfigMixin):
         self.norm_tokens = nn.LayerNorm(width)
         self.norm_context = nn.LayerNorm(width)
         self.attention = Attention(width, cross_attention_dim=width, heads=heads, dim_head=width // heads)
-        _zero(self.attention.to_out[0])
+        zeroed(self.attention.to_out[0])
 
     def forward(self, context: Tensor, embedding: Tensor) -> Tensor:
         # unit embeddings have entries of about 1/sqrt(D): bring them to unit variance

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
+from models.emotion_control import EmotionControl, EmotionFeatures, EmotionSpace
 
 DENOISERS: dict[str, dict[str, Any]] = {
     # Attention only at 8x8 and in the middle: at 16x16 it doubles the time of a step on a CPU and gains little.
@@ -61,7 +62,11 @@ class Conditions:
         mask: [1 or B,1,S,S] the region to generate, 1 inside, at full resolution.
         audio_tokens: [B,N,D] speech features round each frame.
         identity: [B,E] unit face embedding.
-        keep_audio, keep_identity: [B] 1 or 0: which samples keep the condition (dropped at random in training).
+        emotion: [B,Dt] pooled embedding of the emotion text, unit length.
+        emotion_image: [1 or B,Di] image features of the person for the emotion's joint embedding; None: not known.
+        emotion_features: what the emotion branch made of these (`Denoiser.prepare`); None: it is run.
+        keep_audio, keep_identity, keep_emotion: [B] 1 or 0: which samples keep the condition (dropped at random in
+            training).
     """
 
     visual: Tensor
@@ -70,6 +75,10 @@ class Conditions:
     identity: Tensor | None = None
     keep_audio: Tensor | None = None
     keep_identity: Tensor | None = None
+    emotion: Tensor | None = None
+    emotion_image: Tensor | None = None
+    emotion_features: EmotionFeatures | None = None
+    keep_emotion: Tensor | None = None
 
 
 def visual_channels(mask: Tensor, masked_latents: Tensor, reference_latents: Tensor) -> Tensor:
@@ -99,6 +108,7 @@ class Denoiser(nn.Module):
         unet: see `build_denoiser`.
         mask_encoder, identity_projection, audio_projection: each may be None. Without `audio_projection` the speech
             features are the context as they are (`sd15`: whisper's hidden states).
+        emotion_space, emotion_control: the emotion branch, both or none.
     """
 
     def __init__(
@@ -107,12 +117,28 @@ class Denoiser(nn.Module):
         mask_encoder: MaskEncoder | None = None,
         identity_projection: IdentityProjection | None = None,
         audio_projection: AudioProjection | None = None,
+        emotion_space: EmotionSpace | None = None,
+        emotion_control: EmotionControl | None = None,
     ) -> None:
         super().__init__()
         self.unet = unet
         self.mask_encoder = mask_encoder
         self.identity_projection = identity_projection
         self.audio_projection = audio_projection
+        self.emotion_space = emotion_space
+        self.emotion_control = emotion_control
+
+    def prepare(self, conditions: Conditions) -> Conditions:
+        """`conditions` with what depends neither on the noise nor on the timestep: the emotion-control features.
+
+        The pipeline calls it once for all denoising steps and guidance passes; `forward` calls it where it was not.
+        """
+        if conditions.emotion is None or self.emotion_space is None or self.emotion_control is None:
+            return replace(conditions, emotion_features=None)
+        if conditions.emotion_features is not None:
+            return conditions
+        joint = self.emotion_space.joint(conditions.emotion, conditions.emotion_image)
+        return replace(conditions, emotion_features=self.emotion_control(joint, conditions.visual, conditions.mask))
 
     def context(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
         """Context tokens [B,N,W] for cross-attention and the pooled vector [B,P] (None where the U-Net takes none).
@@ -128,27 +154,39 @@ class Denoiser(nn.Module):
             tokens = conditions.audio_tokens
         else:
             tokens, pooled = self.audio_projection(conditions.audio_tokens)
-        if conditions.keep_audio is not None:
-            tokens = tokens * conditions.keep_audio[:, None, None]
-            pooled = pooled * conditions.keep_audio[:, None] if pooled is not None else None
+        tokens = _kept(tokens, conditions.keep_audio)
+        pooled = None if pooled is None else _kept(pooled, conditions.keep_audio)
         if pooled_dim and pooled is None:
             pooled = reference.new_zeros(batch, pooled_dim)
         if conditions.identity is not None and self.identity_projection is not None:
-            added = self.identity_projection(tokens, conditions.identity)
-            if conditions.keep_identity is not None:
-                added = added * conditions.keep_identity[:, None, None]
-            tokens = tokens + added
+            tokens = tokens + _kept(self.identity_projection(tokens, conditions.identity), conditions.keep_identity)
+        feeling = conditions.emotion_features
+        if feeling is not None and self.emotion_control is not None:
+            tokens = tokens + _kept(self.emotion_control.read(tokens, feeling), conditions.keep_emotion)
+            if pooled is not None and feeling.pooled is not None:
+                pooled = pooled + _kept(feeling.pooled, conditions.keep_emotion)
         return tokens, pooled
 
     def forward(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         """noisy [B,4,h,w] at `timesteps` ([B] or a scalar) to the prediction (noise, v or x0, as trained) [B,4,h,w]."""
+        conditions = self.prepare(conditions)
         tokens, pooled = self.context(conditions)
+        residuals: dict[str, Any] = {}
+        if conditions.emotion_features is not None:
+            down = tuple(_kept(residual, conditions.keep_emotion) for residual in conditions.emotion_features.down)
+            mid = _kept(conditions.emotion_features.mid, conditions.keep_emotion)
+            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
         features = None
         if self.mask_encoder is not None and conditions.mask is not None:
             features = self.mask_encoder(conditions.mask)
         sample = torch.cat([noisy, conditions.visual], dim=1)
         with _added_after_conv_in(self.unet, features):
-            return self.unet(sample, timesteps, tokens, class_labels=pooled).sample
+            return self.unet(sample, timesteps, tokens, class_labels=pooled, **residuals).sample
+
+
+def _kept(values: Tensor, keep: Tensor | None) -> Tensor:
+    """`values` [B,...] times `keep` [B]; as they are without it."""
+    return values if keep is None else values * keep.reshape(-1, *(1,) * (values.ndim - 1))
 
 
 def build_ema(module: nn.Module, decay: float = 0.999) -> EMAModel:

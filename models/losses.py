@@ -75,6 +75,26 @@ def diffusion_loss(prediction: Tensor, target: Tensor, where: Tensor, sample_wei
     return (per_sample * sample_weight).mean()
 
 
+def info_nce(first: Tensor, second: Tensor, scale: Tensor | float, labels: Tensor | None = None) -> Tensor:
+    """The symmetric contrast of pairs (InfoNCE as in CLIP), with several positives a row where labels say so.
+
+    With labels all pairs of the same label are positives: the cross-entropy is taken to the uniform distribution over
+    them (Khosla et al. 2020, arXiv:2004.11362, their L_out), so that two clips of one emotion do not repel each other.
+
+    Args:
+        first, second: unit vectors [B,D]; row i of the one belongs to row i of the other.
+        scale: 1 / temperature.
+        labels: int [B]; None: every row is its own class.
+    """
+    logits = first.float() @ second.float().T * scale
+    labels = torch.arange(len(first), device=first.device) if labels is None else labels
+    same = (labels[:, None] == labels[None, :]).float()
+    target = same / same.sum(1, keepdim=True)
+    # `same` is symmetric, so the target of the transposed contrast is the same matrix
+    forth, back = logits.log_softmax(1), logits.T.log_softmax(1)
+    return -(target * forth).sum(1).mean() / 2 - (target * back).sum(1).mean() / 2
+
+
 def psnr(images: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """PSNR [B] in dB of images [B,3,H,W] in [-1,1], over the pixels that `weight` [B,1,H,W] picks."""
     error = (images.float() - target.float()).square().mean(1, keepdim=True) / 4
