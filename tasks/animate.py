@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.faces import Face
+from models.landmarks106 import CONTOUR
 from storage import media
 from storage.errors import InputFailed, InputRejected
 from storage.ids import code_revision, file_sha256
@@ -22,7 +23,7 @@ from storage.provenance import stamp
 from storage.schema import RENDERS, row
 from tasks import crops
 from tasks.analysis import Progress
-from tasks.compose import match_colour, paste, paste_alpha
+from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
 from tasks.dub import emotion_columns, resolve_emotion
 from tasks.dubber import Dubber, render_key
@@ -71,11 +72,12 @@ def animate_image(
     size = int(models.pipeline.config.crop_size)
     matrix = crops.crop_matrix(face.kps, size)
     original = crops.warp(still, matrix, size)
+    outline = crops.transform_points(matrix, face.landmarks[list(CONTOUR)])
     feeling = resolve_emotion(emotion, audio, models.experts)
     renderer = window_renderer(
         size, lambda times: original, face.embedding, config.render.seed, voice, config, models, feeling
     )
-    frames = _frames(still, matrix, original, renderer, count, config, progress)
+    frames = _frames(still, matrix, original, outline, renderer, count, config, progress)
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
         threads=config.runtime.threads,
@@ -133,20 +135,24 @@ def _frames(
     still: NDArray[np.uint8],
     matrix: NDArray[np.float64],
     original: NDArray[np.uint8],
+    outline: NDArray[np.float32],
     renderer: WindowRenderer,
     count: int,
     config: Config,
     progress: Progress | None,
 ) -> Iterator[NDArray[np.uint8]]:
-    """The video's frames in order; one window of crops is in memory. `original` is the portrait's aligned crop."""
+    """The video's frames in order; one window of crops is in memory. `original` is the portrait's aligned crop,
+    `outline` [33,2] the face's in it.
+    """
     alpha = paste_alpha(original.shape[0], config.render.feather)
+    share = alpha * face_alpha(outline, original.shape[0])
     for index in range(count):
         final = renderer.push(index, original, index / config.render.fps)
         if index + 1 == count:
             final = final + renderer.finish()
         for number, made in final:
             frame = still.copy()
-            paste(frame, match_colour(made, original, alpha, config.render.colour_match), matrix, alpha)
+            paste(frame, match_colour(made, original, alpha, config.render.colour_match), matrix, share)
             if progress is not None and number % 25 == 0:
                 progress(number, count)
             yield frame

@@ -14,6 +14,8 @@ Picture = NDArray[np.uint8]
 Alpha = NDArray[np.float32]
 
 _LARGEST_SHIFT = 30.0  # grey levels; a greater difference at the rim is a moved jaw, not a colour
+# In crop sides, whose eyes lie 0.31 apart: how far the chin may drop, the margin round the face, its soft edge.
+_CHIN_DROP, _FACE_MARGIN, _FACE_SOFT = 0.12, 0.03, 0.05
 _REACH = 0.12  # sigma in crop sides over which the rim's colours are carried inward
 
 
@@ -27,6 +29,24 @@ def paste_alpha(size: int, feather: float) -> Alpha:
     alpha = masks.feather(masks.dub_mask(size), feather * size)
     alpha.flags.writeable = False
     return alpha
+
+
+def face_alpha(outline: NDArray[np.floating], size: int) -> Alpha:
+    """float32[size,size]: 1 on the face and a margin, 0 beyond: what lies beside a face needs no repainting.
+
+    The margin is wide below the chin, which may have to drop for the new words.
+
+    Args:
+        outline: [33,2], the face from ear to ear by way of the chin, crop pixels.
+    """
+    points = np.asarray(outline, dtype=np.float32)
+    lowered = points + np.array([0, _CHIN_DROP * size], dtype=np.float32)
+    hull = cv2.convexHull(np.concatenate([points, lowered])).reshape(-1, 2)
+    inside = np.zeros((size, size), dtype=np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(hull * 16).astype(np.int32), 1, shift=4)
+    distance = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    ramp = np.clip(1 - (distance / size - _FACE_MARGIN) / _FACE_SOFT, 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
 
 
 def match_colour(generated: Picture, original: Picture, alpha: Alpha, strength: float = 1.0) -> Picture:

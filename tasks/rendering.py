@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks import crops, masks
-from tasks.compose import match_colour, paste, paste_alpha
+from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
 from tasks.dubber import Dubber
 from tasks.plan import Segment, references_of
@@ -60,8 +60,8 @@ def window_renderer(
     def generate(window: NDArray[np.uint8], times: NDArray[np.float64]) -> NDArray[np.uint8]:
         made = models.pipeline(
             window, mask, reference(times), voice.tokens(times), identity, emotion or None,
-            num_inference_steps=render.steps, guidance_audio=render.guidance_audio, guidance_identity=render.guidance_identity,
-            guidance_emotion=render.guidance_emotion, initial_noise=noise,
+            num_inference_steps=render.steps, initial_noise=noise, guidance_audio=render.guidance_audio,
+            guidance_identity=render.guidance_identity, guidance_emotion=render.guidance_emotion,
         )  # fmt: skip
         return np.asarray(made, dtype=np.uint8)
 
@@ -161,8 +161,10 @@ class FaceRenderer:
             frame = pasted.get(index)
             if frame is None:
                 frame = pasted[index] = frames[index].copy()
-            share = np.asarray(self._alpha * segment.strength[index - segment.first], dtype=np.float32)
-            paste(frame, matched, self._matrix(segment, index), share)
+            matrix = self._matrix(segment, index)
+            outline = crops.transform_points(matrix, segment.track.outline[index - segment.track.first])
+            share = self._alpha * face_alpha(outline, self._size) * segment.strength[index - segment.first]
+            paste(frame, matched, matrix, np.asarray(share, dtype=np.float32))
 
     def _matrix(self, segment: Segment, index: int) -> NDArray[np.float64]:
         return crops.rescale(segment.track.matrices[index - segment.track.first], self._size / crops.CROP_SIZE)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
 from models.faces import Face
-from models.landmarks106 import mouth_opening
+from models.landmarks106 import CONTOUR, mouth_opening
 from tasks import crops
 from tasks.config import Tracks
 from tasks.shots import Shot
@@ -24,7 +25,8 @@ from tasks.shots import Shot
 Floats = NDArray[np.float64]
 
 _PATCH = 64  # side of the small aligned crop in which the mouth's motion is measured
-_ROW = 17  # floats kept per observation: bbox 4, score, kps 10, opening, motion
+_OUTLINE = list(CONTOUR)
+_ROW = 17 + 2 * len(_OUTLINE)  # floats kept per observation: bbox 4, score, kps 10, opening, motion, outline
 
 
 @dataclass
@@ -34,6 +36,8 @@ class Track:
     pts float64 [T] seconds; bbox float32 [T,4]; score float32 [T]; kps float32 [T,5,2] frame pixels, as detected or
     filled in; detected bool [T]; matrices float64 [T,2,3] smoothed, frame → 128 px crop; opening float32 [T] of the
     mouth in eye distances (NaN unless the pack measures landmarks); motion float32 [T] of the mouth (grey levels);
+    outline float32 [T,33,2] frame pixels, smoothed: the face from ear to ear by way of the chin (guessed from the five
+    points where the pack measures no landmarks);
     landmarks float32 [T,106,2] frame pixels, or None where they were not kept; looked bool [T]: frames in which faces
     were looked for.
     """
@@ -50,6 +54,7 @@ class Track:
     matrices: Floats
     opening: NDArray[np.float32]
     motion: NDArray[np.float32]
+    outline: NDArray[np.float32]
     landmarks: NDArray[np.float32] | None
 
     def __len__(self) -> int:
@@ -166,7 +171,8 @@ class Tracker:
         opening = float(mouth_opening(face.landmarks)) if face.landmarks_measured else float("nan")
         track.measured = face.landmarks_measured
         track.indices.append(index)
-        track.rows.extend([*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion])
+        outline = face.landmarks[_OUTLINE].ravel().tolist()
+        track.rows.extend([*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion, *outline])
         if self._keep:
             track.landmarks.append(np.asarray(face.landmarks, dtype=np.float32))
 
@@ -224,6 +230,7 @@ class Tracker:
             matrices=crops.smooth_matrices(raw, pts, self._config.smooth_s),
             opening=filled[:, 15],
             motion=motion,
+            outline=_smooth(filled[:, 17:], pts, self._config.smooth_s).reshape(-1, len(_OUTLINE), 2),
             landmarks=landmarks,
         )
 
@@ -235,6 +242,14 @@ class Tracker:
         while last < shot.last and not self._looked[last]:
             last += 1
         return first, last
+
+
+def _smooth(values: NDArray[np.float32], pts: Floats, sigma_s: float) -> NDArray[np.float32]:
+    """Columns [T,N] through a Gaussian in time."""
+    if len(values) < 2 or sigma_s <= 0:
+        return values
+    interval = max(float(np.median(np.diff(pts))), 1e-6)
+    return np.asarray(gaussian_filter1d(values, sigma_s / interval, axis=0, mode="nearest"), dtype=np.float32)
 
 
 def _fill(rows: NDArray[np.float32], at: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.float32]:

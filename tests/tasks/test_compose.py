@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from models import landmarks106
 from tasks import crops
-from tasks.compose import match_colour, paste, paste_alpha
+from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 
 MATRIX = np.array([[0.9, -0.2, -60.0], [0.2, 0.9, -50.0]])
 
@@ -62,3 +63,16 @@ def test_a_colour_cast_is_taken_out() -> None:
 def test_colour_matching_leaves_a_faithful_crop_alone() -> None:
     original = noise(128, 128, 3)
     assert np.array_equal(match_colour(original, original, paste_alpha(128, 0.08)), original)
+
+
+def test_only_the_face_and_its_margin_are_repainted() -> None:
+    size = 128
+    mean = landmarks106.MEAN_SHAPE
+    landmarks = mean * 0.31 * size + np.array([0.5, 0.40]) * size
+    outline = landmarks[list(landmarks106.CONTOUR)]
+    alpha = face_alpha(outline, size)
+    chin, left = outline[16], outline[4]
+    assert alpha[int(chin[1]) - 10, int(chin[0])] == 1
+    assert alpha[min(size - 1, int(chin[1]) + 12), int(chin[0])] == 1, "the chin may drop"
+    assert alpha[int(left[1]), int(left[0]) - 14] == 0, "beside the cheek everything stays"
+    assert np.abs(np.diff(alpha, axis=1)).max() < 0.4, "the edge is soft"
