@@ -14,7 +14,8 @@ from flows.run import Result, Run
 from storage.layout import Root
 from tasks.champion import Model, champion_or_named
 from tasks.config import Config
-from tasks.library_run import Job, animate_many
+from tasks.jobs import Job
+from tasks.library_run import animate_many
 
 
 @flow(name="animate", description="Make a portrait speak.")
@@ -47,5 +48,5 @@ def render_portraits(jobs: list[Job], model: Model, config: Config, run_id: str)
     with tracked("animate", len(jobs), "portraits") as progress:
         return animate_many(
             jobs, model.path, config, model_id=model.model_id, dataset_id=model.dataset_id, run_id=run_id,
-            on_row=lambda row: progress.advance(row["status"]),
+            on_row=lambda row: progress.advance(row["status"]), on_frames=progress.within,
         )  # fmt: skip

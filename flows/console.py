@@ -64,6 +64,7 @@ class Progress:
         self.counts: dict[str, int] = {}
         self._start = self._last = time.monotonic()
         self._live = sys.stderr.isatty()
+        self._inner: tuple[str, int, int, float] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -76,13 +77,17 @@ class Progress:
 
     def advance(self, status: str = "ok", steps: int = 1, total: int | None = None) -> None:
         """Count `steps` finished items that ended as `status`; `total` corrects the expected number."""
+        self._inner = None
         self.done += steps
         self.total = self.total if total is None else total
         self.counts[status] = self.counts.get(status, 0) + steps
-        now = time.monotonic()
-        if now - self._last >= (0.1 if self._live else PLAIN_EVERY_S):
-            self._last = now
-            self._write()
+        self._write_now_and_then()
+
+    def within(self, what: str, done: int, total: int) -> None:
+        """How far the item under way is: ``rendering``, 120 of 250 frames."""
+        began = self._inner[3] if self._inner and self._inner[0] == what else time.monotonic()
+        self._inner = (what, done, total, began)
+        self._write_now_and_then()
 
     def line(self, final: bool = False) -> str:
         """The current line, e.g. ``dub: 3/8 videos, 1 failed, ETA 0:40``."""
@@ -92,9 +97,20 @@ class Progress:
         parts += [f"{count} {name}" for name, count in self.counts.items() if name != "ok"]
         if final:
             parts.append(duration(elapsed))
+        elif self._inner:
+            what, done, total, began = self._inner
+            parts.append(f"{what} {done}/{total} frames")
+            if done:
+                parts.append(f"ETA {duration((time.monotonic() - began) / done * max(0, total - done))}")
         elif self.total and self.done:
             parts.append(f"ETA {duration(elapsed / self.done * max(0, self.total - self.done))}")
         return ", ".join(parts)
+
+    def _write_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now - self._last >= (0.1 if self._live else PLAIN_EVERY_S):
+            self._last = now
+            self._write()
 
     def _write(self, final: bool = False) -> None:
         if not self._live:

@@ -19,7 +19,7 @@ from flows.train import fit_model, promote_if_better, register_model, show_train
 from storage.layout import Root
 from tasks.champion import champion_or_named
 from tasks.config import PROJECT, Config
-from tasks.library_run import Job
+from tasks.jobs import Job
 
 LIBRARY = PROJECT / "tasks" / "studio" / "library"
 DATASET = "library"

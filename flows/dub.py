@@ -14,7 +14,8 @@ from storage.catalog import Catalog
 from storage.layout import Root
 from tasks.champion import Model, champion_or_named
 from tasks.config import Config
-from tasks.library_run import Job, dub_many, read_manifest
+from tasks.jobs import Job, read_manifest
+from tasks.library_run import dub_many
 
 
 @flow(name="dub", description="Dub one video, or every row of a manifest.")
@@ -58,7 +59,7 @@ def render_library(jobs: list[Job], model: Model, config: Config, run_id: str) -
     with tracked("dub", len(jobs), "videos") as progress:
         return dub_many(
             jobs, model.path, config, model_id=model.model_id, dataset_id=model.dataset_id, run_id=run_id,
-            on_row=lambda row: progress.advance(row["status"]),
+            on_row=lambda row: progress.advance(row["status"]), on_frames=progress.within,
         )  # fmt: skip
 
 

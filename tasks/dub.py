@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from storage import media
@@ -15,7 +17,7 @@ from storage.errors import InputRejected
 from storage.ids import code_revision, file_sha256
 from storage.provenance import stamp
 from storage.schema import RENDERS, row
-from tasks.analysis import Progress, analyse
+from tasks.analysis import analyse
 from tasks.config import Config
 from tasks.dubber import Dubber, render_key
 from tasks.experts import Experts
@@ -24,6 +26,9 @@ from tasks.measure import Measured, measure_render
 from tasks.plan import plan_dub
 from tasks.rendering import FaceRenderer
 from tasks.voice import RATE, VoiceTrack
+
+Frames = Callable[[str, int, int], None]
+"""Told (what is being done, frames done, frames in all) from time to time."""
 
 
 def dub_video(
@@ -37,7 +42,7 @@ def dub_video(
     speakers: str | os.PathLike[str] | None = None,
     render_id: str | None = None,
     run_id: str | None = None,
-    progress: Progress | None = None,
+    progress: Frames | None = None,
 ) -> dict[str, Any]:
     """Writes `out` (whole or not at all) and returns its RENDERS row, status ok.
 
@@ -55,7 +60,8 @@ def dub_video(
     sound = media.probe(audio, need_video=False, need_audio=True)
     if info.video is None:
         raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
-    analysis = analyse(video, info, models.experts.faces, config, progress=progress)
+    looking = None if progress is None else partial(progress, "finding faces")
+    analysis = analyse(video, info, models.experts.faces, config, progress=looking)
     feeling = resolve_emotion(emotion, audio, models.experts)
     segments = plan_dub(video, info, analysis, models.experts.faces, config, speakers)
     if not segments:
@@ -80,7 +86,7 @@ def dub_video(
         for done, changed in renderer.run(rewriter.frames()):
             rewriter.write(done, changed)
             if progress is not None and done % 25 == 0:
-                progress(done, len(analysis.pts))
+                progress("rendering", done, len(analysis.pts))
     measured = measure_render(video, out, rewriter.report.boxes, segments, voice, models.experts)
     return row(
         RENDERS, **facts, **_columns(measured), run_id=run_id, input_uri=os.fspath(video), audio_uri=os.fspath(audio),

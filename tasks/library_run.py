@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from storage.atomic import clear_partials
-from storage.errors import InputRejected, UsageError, outcome
+from storage.errors import InputRejected, outcome
 from storage.ids import code_revision, content_id, file_sha256
 from storage.layout import Root
 from storage.ledger import Ledger
@@ -18,67 +19,13 @@ from storage.schema import RENDERS, row
 from tasks import cluster
 from tasks.animate import animate_image
 from tasks.config import Config
-from tasks.dub import dub_video
-from tasks.dubber import Dubber, load_dubber, model_version, render_key
-from tasks.manifest import located, read_table
+from tasks.dub import Frames, dub_video
+from tasks.dubber import Dubber, load_dubber, model_version
+from tasks.jobs import Job, Planned, plan_job
 
 OnRender = Callable[[dict[str, Any]], None]
 """Told the RENDERS row of each job as it comes to its end."""
-COLUMNS = ("video", "audio", "emotion", "speakers", "output")
-OUTPUT_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 WORKER_DIED = "WorkerDied"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video (or portrait) to dub.
-
-    emotion: free text, "auto", or None to keep the face's own; speakers: RTTM file or None; output: where to; None puts
-    it into the root's renders. confined: the output may not lie outside the root's renders (rows of a manifest).
-    """
-
-    video: str
-    audio: str
-    emotion: str | None = None
-    speakers: str | None = None
-    output: str | None = None
-    confined: bool = False
-
-
-@dataclass(frozen=True)
-class _Task:
-    job: Job
-    kind: str
-    out: str
-    key: str
-
-
-def read_manifest(path: str | os.PathLike[str]) -> list[Job]:
-    """Jobs of a CSV, JSON lines or Parquet file with `video, audio, emotion, speakers, output`; only the first two must
-    be there. Inputs are looked for beside the manifest; outputs are relative to the root's renders and stay inside.
-
-    Raises:
-        UsageError: the file cannot be read, a column is missing or unknown, a row lacks its video or audio.
-    """
-    table = read_table(path)
-    if not table:
-        raise UsageError(f"{path}: has no rows", f"write a header and rows: {', '.join(COLUMNS)}")
-    names = set().union(*table)
-    if not {"video", "audio"} <= names:
-        raise UsageError(f"{path}: has no column `video` or `audio`", f"columns are {', '.join(COLUMNS)}")
-    if names - set(COLUMNS):
-        raise UsageError(
-            f"{path}: unknown column {', '.join(sorted(names - set(COLUMNS)))}", f"columns are {', '.join(COLUMNS)}"
-        )
-    jobs, beside = [], Path(path).absolute().parent
-    for number, entry in enumerate(table, 1):
-        video, audio = located(entry.get("video"), beside), located(entry.get("audio"), beside)
-        if video is None or audio is None:
-            raise UsageError(f"{path}: row {number} lacks its video or audio", "fill in both columns")
-        jobs.append(
-            Job(video, audio, entry.get("emotion"), located(entry.get("speakers"), beside), entry.get("output"), True)
-        )
-    return jobs
 
 
 def dub_many(
@@ -90,17 +37,19 @@ def dub_many(
     dataset_id: str | None = None,
     run_id: str | None = None,
     on_row: OnRender | None = None,
+    on_frames: Frames | None = None,
     device: str = "auto",
 ) -> list[dict[str, Any]]:
     """One RENDERS row per job, in the order of the jobs. What is finished already is not touched again.
 
-    A render is finished when the ledger has its row and the file's bytes are those that were written.
+    A render is finished when the ledger has its row and the file's bytes are those that were written. `on_frames` is
+    told how far the job is, where there is only one: several are counted by `on_row`.
 
     Raises:
         ConfigError: the model or an expert is missing.
         UsageError: the output of a single job cannot be written.
     """
-    return _run("dub", jobs, model_folder, config, model_id, dataset_id, run_id, on_row, device)
+    return _run("dub", jobs, model_folder, config, model_id, dataset_id, run_id, on_row, on_frames, device)
 
 
 def animate_many(
@@ -112,10 +61,11 @@ def animate_many(
     dataset_id: str | None = None,
     run_id: str | None = None,
     on_row: OnRender | None = None,
+    on_frames: Frames | None = None,
     device: str = "auto",
 ) -> list[dict[str, Any]]:
     """The same for portraits: `Job.video` is a picture."""
-    return _run("animate", jobs, model_folder, config, model_id, dataset_id, run_id, on_row, device)
+    return _run("animate", jobs, model_folder, config, model_id, dataset_id, run_id, on_row, on_frames, device)
 
 
 def _run(
@@ -127,19 +77,17 @@ def _run(
     dataset_id: str | None,
     run_id: str | None,
     on_row: OnRender | None,
+    on_frames: Frames | None,
     device: str,
 ) -> list[dict[str, Any]]:
     root = Root(config.root).create()
     ledger = Ledger(root.renders / "ledger.jsonl")
     version = model_id or model_version(model_folder)
     rows: dict[int, dict[str, Any]] = {}
-    tasks: dict[int, _Task] = {}
+    tasks: dict[int, Planned] = {}
     for number, job in enumerate(jobs):
         try:
-            key = _key(kind, job, config, version)
-            task = _Task(job, kind, str(_output(job, key, root)), key)
-            _check_unique(task, tasks.values())
-            tasks[number] = task
+            tasks[number] = plan_job(kind, job, config, version, root, tasks.values())
         except (OSError, InputRejected) as error:
             own = content_id("not begun", kind, job.video, job.audio, job.output, number)
             rows[number] = _failed(job, run_id, config, outcome(error, "probe"), own)
@@ -150,7 +98,10 @@ def _run(
     todo = {number: task for number, task in tasks.items() if number not in rows}
     for done in rows.values():
         _tell(on_row, done)
-    for number, made in _render(todo, str(model_folder), config, version, dataset_id, run_id, str(ledger.path), device):
+    arguments = (
+        str(model_folder), config.model_dump(mode="json"), version, dataset_id, run_id, str(ledger.path), device
+    )  # fmt: skip
+    for number, made in _render(todo, arguments, config, ledger, on_frames):
         rows[number] = made
         _tell(on_row, made)
     for number in todo.keys() - rows.keys():
@@ -169,11 +120,11 @@ class RenderWorker:
 
     def __init__(
         self, model_folder: str, config: dict[str, Any], model_id: str, dataset_id: str | None, run_id: str | None,
-        ledger: str, device: str,
+        ledger: str, device: str, on_frames: Frames | None = None,
     ) -> None:  # fmt: skip
         self._folder, self._config, self._device = model_folder, Config.model_validate(config), device
         self._model_id, self._dataset_id, self._run_id = model_id, dataset_id, run_id
-        self._ledger = Ledger(ledger)
+        self._ledger, self._on_frames = Ledger(ledger), on_frames
         self._models: Dubber | None = None
 
     def __call__(self, task: dict[str, Any]) -> dict[str, Any]:
@@ -199,84 +150,39 @@ class RenderWorker:
     def _make(self, task: dict[str, Any], job: Job, models: Dubber) -> dict[str, Any]:
         known = {"render_id": task["key"], "run_id": self._run_id}
         if task["kind"] == "animate":
-            return animate_image(job.video, job.audio, task["out"], self._config, models, job.emotion, **known)
+            told = None if self._on_frames is None else partial(self._on_frames, "rendering")
+            return animate_image(
+                job.video, job.audio, task["out"], self._config, models, job.emotion, progress=told, **known
+            )
         return dub_video(
-            job.video, job.audio, task["out"], self._config, models, job.emotion, speakers=job.speakers, **known
-        )
+            job.video, job.audio, task["out"], self._config, models, job.emotion, speakers=job.speakers,
+            progress=self._on_frames, **known,
+        )  # fmt: skip
 
 
 def _render(
-    todo: dict[int, _Task], folder: str, config: Config, version: str, dataset_id: str | None, run_id: str | None,
-    ledger: str, device: str,
-) -> Iterator[tuple[int, dict[str, Any]]]:  # fmt: skip
+    todo: dict[int, Planned], arguments: tuple[Any, ...], config: Config, ledger: Ledger, on_frames: Frames | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number, row) as jobs end. A single job is rendered in this process: Ray would take longer to start."""
     if not todo:
         return
-    arguments = (folder, config.model_dump(mode="json"), version, dataset_id, run_id, ledger, device)
     rows = [
         {"number": number, "job": asdict(task.job), "kind": task.kind, "out": task.out, "key": task.key}
         for number, task in todo.items()
     ]
     if len(rows) == 1:
-        worker = RenderWorker(*arguments)
+        worker = RenderWorker(*arguments, on_frames)
         answers: Iterator[dict[str, Any]] = iter([worker(rows[0])])
     else:
-        gpus = 1.0 if _device(device) != "cpu" else 0.0
+        gpus = 1.0 if _device(arguments[-1]) != "cpu" else 0.0
         answers = cluster.map_rows(rows, RenderWorker, arguments, config, gpus)
-    book = Ledger(ledger)
     for answer in answers:
-        entry = book.last(todo[answer["number"]].key)
+        entry = ledger.last(todo[answer["number"]].key)
         if entry is not None and "row" in entry:
             yield answer["number"], _from_json(entry["row"])
 
 
-def _key(kind: str, job: Job, config: Config, version: str) -> str:
-    speakers = file_sha256(job.speakers) if job.speakers else None
-    key = render_key(file_sha256(job.video), file_sha256(job.audio), config, version, job.emotion, speakers)
-    return key if kind == "dub" else content_id(kind, key)
-
-
-def _output(job: Job, key: str, root: Root) -> Path:
-    """Where the job's file goes.
-
-    Raises:
-        InputRejected: for a row of a manifest, UsageError: for a single job, when the place is outside the root's
-            renders (manifests only), of an unknown format, or an input itself.
-    """
-    if job.output is None:
-        return root.renders / f"{Path(job.video).stem}.{key[:8]}.mp4"
-    out = Path(job.output).expanduser()
-    problem = remedy = ""
-    if job.confined:
-        out = (root.renders / out).resolve()
-        if not out.is_relative_to(root.renders.resolve()):
-            problem, remedy = f"lies outside {root.renders}", "outputs of a manifest are relative to the root's renders"
-    if out.suffix.lower() not in OUTPUT_SUFFIXES:
-        problem, remedy = "is no format that can be written", f"use {', '.join(OUTPUT_SUFFIXES)}"
-    elif out.resolve() in (Path(job.video).resolve(), Path(job.audio).resolve()):
-        problem, remedy = "is an input itself", "name another output: inputs are never changed"
-    if problem and job.confined:
-        raise InputRejected("plan", "output", reason=f"the output {job.output} {problem}", remedy=remedy)
-    if problem:
-        raise UsageError(f"{job.output}: {problem}", remedy)
-    return out.absolute()
-
-
-def _check_unique(task: _Task, others: Iterable[_Task]) -> None:
-    """Two jobs with one output would overwrite each other, and one render is one row.
-
-    Raises:
-        InputRejected: another job comes first.
-    """
-    for other in others:
-        if task.key == other.key:
-            raise InputRejected("plan", "same_job", 2, 1, reason="the same video, track and settings as another row")
-        if task.out == other.out:
-            reason = f"{task.out} is the output of two rows"
-            raise InputRejected("plan", "output", 2, 1, remedy="give each its own", reason=reason)
-
-
-def _finished(ledger: Ledger, task: _Task) -> dict[str, Any] | None:
+def _finished(ledger: Ledger, task: Planned) -> dict[str, Any] | None:
     """The row of a render whose file stands at the place asked for, unchanged."""
     entry = ledger.last(task.key)
     if entry is None or "row" not in entry:

@@ -69,3 +69,16 @@ def test_progress_counts_and_estimates(monkeypatch: pytest.MonkeyPatch, capsys: 
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "dub: 4/4 videos, 1 failed, 0:20"
     assert not any("\x1b" in line for line in lines)
+
+
+def test_progress_of_one_long_item_is_told_in_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("flows.console.time.monotonic", lambda: now[0])
+    with console.Progress("dub", 1, "videos") as progress:
+        now[0] += 30
+        progress.within("rendering", 0, 400)
+        now[0] += 10
+        progress.within("rendering", 100, 400)
+        assert progress.line() == "dub: 0/1 videos, rendering 100/400 frames, ETA 0:30"
+        progress.advance()
+        assert progress.line(final=True) == "dub: 1/1 videos, 0:40"

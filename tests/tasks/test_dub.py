@@ -32,10 +32,10 @@ def test_a_dub_keeps_time_and_picture_and_says_what_it_is(
     talking: Path, track: Path, tmp_path: Path, config: Config, dubber: Dubber
 ) -> None:
     before = file_sha256(talking)
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     row = dub_video(
         talking, track, tmp_path / "out.mp4", config, dubber, "happy", run_id="r1",
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda what, done, total: told.append((what, done, total)),
     )  # fmt: skip
     assert (row["status"], row["frames"], row["windows"]) == ("ok", FRAMES, row["windows"])
     assert row["windows"] >= FRAMES / 8
@@ -55,7 +55,8 @@ def test_a_dub_keeps_time_and_picture_and_says_what_it_is(
     assert said["synthetic"] is True
     assert (said["render_id"], said["model_id"], said["source_sha256"]) == (row["render_id"], "tiny", before)
     assert file_sha256(talking) == before
-    assert told[-1][1] == FRAMES
+    assert next(what for what, _, _ in told) == "finding faces"
+    assert (told[-1][0], told[-1][2]) == ("rendering", FRAMES)
     assert not list(tmp_path.glob(".*.partial"))
 
 

@@ -14,7 +14,8 @@ from storage.errors import UsageError
 from storage.ids import file_sha256
 from storage.layout import Root
 from tasks.config import Config
-from tasks.library_run import Job, animate_many, dub_many, read_manifest
+from tasks.jobs import Job, read_manifest
+from tasks.library_run import animate_many, dub_many
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +63,11 @@ def test_an_output_that_was_lost_or_changed_is_made_again(
     talking: Path, track: Path, tiny_model: Path, config: Config
 ) -> None:
     job = [Job(str(talking), str(track))]
-    (first,) = dub_many(job, tiny_model, config)
+    frames: list[tuple[str, int, int]] = []
+    (first,) = dub_many(job, tiny_model, config, on_frames=lambda *seen: frames.append(seen))
+    assert next(what for what, _, _ in frames) == "finding faces"
+    assert frames[-1][0] == "rendering"
+    assert frames[-1][2] == first["frames"]
     out = Path(first["output_uri"])
     assert out.parent == renders(config)
     assert out.name == f"talking.{first['render_id'][:8]}.mp4"
@@ -88,7 +93,9 @@ def test_a_single_output_may_lie_anywhere_but_not_on_an_input(
 def test_portraits_too(library: Path, track: Path, tiny_model: Path, config: Config, tmp_path: Path) -> None:
     portrait = library / "portrait.png"
     job = [Job(str(portrait), str(track), None, None, str(tmp_path / "p.mp4"))]
-    (row,) = animate_many(job, tiny_model, config)
+    frames: list[tuple[str, int, int]] = []
+    (row,) = animate_many(job, tiny_model, config, on_frames=lambda *seen: frames.append(seen))
+    assert frames[-1][::2] == ("rendering", row["frames"])
     assert (row["status"], row["stage"]) == ("ok", "animate")
     assert animate_many(job, tiny_model, config)[0]["created"] == row["created"]
 
@@ -137,7 +144,8 @@ def test_after_kill_9_the_same_command_goes_on(
     code = """
 import sys
 from tasks.config import Config
-from tasks.library_run import Job, dub_many
+from tasks.jobs import Job
+from tasks.library_run import dub_many
 config = Config.model_validate_json(sys.argv[1])
 jobs = [Job(sys.argv[2], sys.argv[3], emotion, None, f"{emotion}.mp4", True) for emotion in ("happy", "sad", "angry")]
 dub_many(jobs, sys.argv[4], config, on_row=lambda row: print(row["emotion"], flush=True))
