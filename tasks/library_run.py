@@ -120,14 +120,14 @@ class RenderWorker:
 
     def __init__(
         self, model_folder: str, config: dict[str, Any], model_id: str, dataset_id: str | None, run_id: str | None,
-        ledger: str, device: str, on_frames: Frames | None = None,
+        ledger: str, device: str,
     ) -> None:  # fmt: skip
         self._folder, self._config, self._device = model_folder, Config.model_validate(config), device
         self._model_id, self._dataset_id, self._run_id = model_id, dataset_id, run_id
-        self._ledger, self._on_frames = Ledger(ledger), on_frames
+        self._ledger = Ledger(ledger)
         self._models: Dubber | None = None
 
-    def __call__(self, task: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, task: dict[str, Any], on_frames: Frames | None = None) -> dict[str, Any]:
         """`number` and the job in, `number` out; the row itself goes through the ledger, whole or not at all."""
         job = Job(**task["job"])
         attempts = self._ledger.attempts(task["key"]) + 1
@@ -139,7 +139,7 @@ class RenderWorker:
                     self._folder, self._config, model_id=self._model_id, dataset_id=self._dataset_id,
                     device=_device(self._device),
                 )  # fmt: skip
-            made = self._make(task, job, self._models) | {"attempts": attempts}
+            made = self._make(task, job, self._models, on_frames) | {"attempts": attempts}
             details = {"output_sha256": file_sha256(task["out"])}
         except Exception as error:  # noqa: BLE001 - a job costs itself alone
             made = _failed(job, self._run_id, self._config, outcome(error, task["kind"]), task["key"], self._model_id)
@@ -147,16 +147,18 @@ class RenderWorker:
         self._ledger.record(task["key"], made["status"], row=_to_json(made), **details)
         return {"number": task["number"]}
 
-    def _make(self, task: dict[str, Any], job: Job, models: Dubber) -> dict[str, Any]:
+    def _make(
+        self, task: dict[str, Any], job: Job, models: Dubber, on_frames: Frames | None
+    ) -> dict[str, Any]:
         known = {"render_id": task["key"], "run_id": self._run_id}
         if task["kind"] == "animate":
-            told = None if self._on_frames is None else partial(self._on_frames, "rendering")
+            told = None if on_frames is None else partial(on_frames, "rendering")
             return animate_image(
                 job.video, job.audio, task["out"], self._config, models, job.emotion, progress=told, **known
             )
         return dub_video(
             job.video, job.audio, task["out"], self._config, models, job.emotion, speakers=job.speakers,
-            progress=self._on_frames, **known,
+            progress=on_frames, **known,
         )  # fmt: skip
 
 
@@ -171,8 +173,8 @@ def _render(
         for number, task in todo.items()
     ]
     if len(rows) == 1:
-        worker = RenderWorker(*arguments, on_frames)
-        answers: Iterator[dict[str, Any]] = iter([worker(rows[0])])
+        worker = RenderWorker(*arguments)
+        answers: Iterator[dict[str, Any]] = iter([worker(rows[0], on_frames)])
     else:
         gpus = 1.0 if _device(arguments[-1]) != "cpu" else 0.0
         answers = cluster.map_rows(rows, RenderWorker, arguments, config, gpus)
