@@ -1,7 +1,8 @@
 """Emotion recognisers: from a face and from a voice, eight emotions with an intensity.
 
-Both are small and trained on the studio (tasks/training/emotion.py). The face recogniser's features are also what E-FID
-and the emotion-consistency loss look at: it is differentiable and takes crops of any size.
+All are small and trained on the studio (tasks/training/emotion.py). The face recogniser is differentiable and takes
+crops of any size: the emotion-consistency loss looks through it. There are two of it: "face" works for the pipeline and
+may serve as a loss; "judge" was trained on other people with another seed and only ever judges.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class MissingEmotion(FileNotFoundError):
 
 
 class FaceEmotion(ModelMixin, ConfigMixin):
-    """Reads the emotion of an aligned crop; about a quarter of a million parameters.
+    """Reads the emotion of an aligned crop; about two hundred thousand parameters.
+
+    What is not to be read may be grey (0.5): the net learned faces of which only the lower part shows, and faces whose
+    lower part feels otherwise than the rest; it goes by the lower part, the one that dubbing repaints.
 
     Forward: crops float [B, 3, S, S] in 0..1 (tasks/crops.py; any size, read at 64 px) →
     (logits [B, 8] over EMOTIONS, intensity [B] about 0..3).
@@ -38,7 +42,7 @@ class FaceEmotion(ModelMixin, ConfigMixin):
     config_name: Any = "config.json"
 
     @register_to_config
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96, 128), width: int = 128) -> None:
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 56, 80, 112), width: int = 128) -> None:
         super().__init__()
         sizes = (3, *channels)
         self.convs = nn.ModuleList(
@@ -61,6 +65,18 @@ class FaceEmotion(ModelMixin, ConfigMixin):
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(crops)
         return self.emotion(features), self.intensity(features)[:, 0]
+
+
+def image_features(identity: Tensor, crops: Tensor, recogniser: FaceEmotion) -> Tensor:
+    """What the emotion space sees of a picture (`models.emotion_control.EmotionSpace.embed_image`): float [B,512 + W].
+
+    Args:
+        identity: unit embeddings [B,512] of who it is; zeros where that is not known.
+        crops: aligned crops float [B,3,S,S] in 0..1.
+    Returns:
+        the identity, then the recogniser's features [B,W], each part of unit length.
+    """
+    return torch.cat([identity, F.normalize(recogniser.features(crops), dim=-1)], dim=-1)
 
 
 class VoiceEmotion(ModelMixin, ConfigMixin):
@@ -87,9 +103,13 @@ class VoiceEmotion(ModelMixin, ConfigMixin):
         return self.emotion(x), self.intensity(x)[:, 0]
 
 
-def load_face_emotion(source: str | Path = "studio") -> FaceEmotion:
-    """The face recogniser of a shipped pack or of a folder, float32 on the CPU. Raises MissingEmotion."""
-    model = FaceEmotion.from_pretrained(str(_folder(source, "face")), local_files_only=True, low_cpu_mem_usage=False)
+def load_face_emotion(source: str | Path = "studio", kind: str = "face") -> FaceEmotion:
+    """The face recogniser ("face", or the "judge") of a shipped pack or of a folder, float32 on the CPU.
+
+    Raises:
+        MissingEmotion: there is none.
+    """
+    model = FaceEmotion.from_pretrained(str(_folder(source, kind)), local_files_only=True, low_cpu_mem_usage=False)
     return model.float().eval().requires_grad_(False)
 
 

@@ -1,12 +1,13 @@
-"""Trains the emotion recognisers: faces on a rendered corpus, voices on synthesised speech."""
+"""Trains the experts of feeling: two face recognisers, a voice recogniser, and a reader of action units."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,76 +15,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.emotion import EMOTIONS, SIDE, FaceEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
-from storage import media
 from storage.atomic import written_aside
-from tasks.crops import crop_matrix, warp
 from tasks.emotion import voice_inputs
-from tasks.studio.clip_files import read_manifest, read_truth
 from tasks.studio.sentences import sample_sentence
 from tasks.studio.speech import FEMININE, LANGUAGES, MASCULINE, join, sample_voice, speak
+from tasks.training.action_units import train_action_units
 from tasks.training.augment import record
+from tasks.training.emotion_faces import (
+    Faces,
+    composed,
+    corpus_faces,
+    expression_faces,
+    inner,
+    join_faces,
+    lower_only,
+    vary,
+)
 from tasks.training.expert_loop import Budget, train_expert
+from tasks.training.expressions import render_expressions
 from tasks.training.speech import HELD_OUT_VOICES
 
 MARGIN = 6
-EVERY = 5
-FACE_STEPS, VOICE_STEPS = 800, 2000
+FACE_STEPS, VOICE_STEPS = 2500, 2000
 """What the shipped recognisers took, where neither steps nor minutes are given."""
-_BIG = SIDE + 2 * MARGIN
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Faces with a margin uint8 [N, 76, 76, 3], their emotion and intensity int64 [N], and the clip each is from."""
-
-    pictures: NDArray[np.uint8]
-    emotion: NDArray[np.int64]
-    intensity: NDArray[np.int64]
-    clip: NDArray[np.int64]
-
-
-def load_faces(corpus: Path, cache: Path, splits: Sequence[str] = ("train",)) -> Faces:
-    """Every fifth frame of the clips of `splits`, cropped by the true points; kept under `cache`."""
-    cache.mkdir(parents=True, exist_ok=True)
-    pictures, labels = [], []
-    for number, row in enumerate(row for row in read_manifest(corpus) if row["split"] in splits):
-        kept = cache / f"{row['clip']}.npz"
-        if not kept.is_file():
-            kps = read_truth(corpus / row["truth"]).arrays["kps"]
-            frames = [_face(f, kps[i]) for i, _, f in media.iter_frames(corpus / row["video"]) if i % EVERY == 0]
-            with written_aside(kept) as partial, partial.open("wb") as file:
-                np.savez_compressed(file, faces=np.stack(frames))
-        with np.load(kept) as saved:
-            faces = saved["faces"]
-        pictures.append(faces)
-        label = (EMOTIONS.index(row["emotion"]), int(row["intensity"]), number)
-        labels += [label] * len(faces)
-    if not pictures:
-        raise ValueError(f"{corpus} has no clips of {', '.join(splits)}")
-    emotion, intensity, clip = np.array(labels, np.int64).T
-    return Faces(np.concatenate(pictures), emotion, intensity, clip)
-
-
-def _face(frame: NDArray[np.uint8], kps: NDArray[np.float32]) -> NDArray[np.uint8]:
-    matrix = crop_matrix(kps, SIDE)
-    matrix[:, 2] += MARGIN
-    return warp(frame, matrix, _BIG)
-
-
-def _vary(face: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A face [76, 76, 3] → [64, 64, 3] as another detector, camera and light give it, mirrored half the time."""
-    angle, size = rng.normal(0, 0.06), float(np.exp(rng.normal(0, 0.05)))
-    rotation = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    if rng.random() < 0.5:
-        rotation[0] *= -1
-    target = np.full(2, SIDE / 2 - 0.5) + rng.normal(0, 1.2, 2)
-    matrix = np.concatenate([rotation, (target - rotation @ np.full(2, _BIG / 2 - 0.5))[:, None]], axis=1)
-    seen = cv2.warpAffine(face, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
-    if rng.random() < 0.3:
-        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 1.0))
-    value = np.linspace(0, 1, 256)[:, None] ** float(np.exp(rng.normal(0, 0.2)))
-    value = (value - 0.45) * float(np.exp(rng.normal(0, 0.2))) + 0.45 * np.exp(rng.normal(0, 0.12, 3))
-    return np.asarray(cv2.LUT(seen, (np.clip(value, 0, 1) * 255).astype(np.uint8)[None]), np.uint8)
+METRICS = "metrics.json"
 
 
 def reading_loss(logits: Tensor, strength: Tensor, emotion: Tensor, intensity: Tensor) -> Tensor:
@@ -91,6 +46,11 @@ def reading_loss(logits: Tensor, strength: Tensor, emotion: Tensor, intensity: T
     weight = torch.where(intensity == 1, 0.6, 1.0)
     entropy = F.cross_entropy(logits, emotion, reduction="none", label_smoothing=0.05)
     return (entropy * weight).mean() + 0.2 * (strength - intensity).square().mean()
+
+
+def people_of(faces: Faces, kind: str) -> Faces:
+    """The half of the people that a recogniser of `kind` learns from: "face" those of even seed, "judge" the others."""
+    return faces.of(faces.person % 2 == ("face", "judge").index(kind))
 
 
 def train_face_emotion(
@@ -102,26 +62,34 @@ def train_face_emotion(
     batch_size: int = 64,
     device: str = "cpu",
     seed: int = 0,
+    expressions: Path | None = None,
+    kind: str | None = None,
 ) -> dict[str, float]:
-    """Train the face recogniser and save it into `out_dir` (config.json, float16 safetensors).
+    """Train a face recogniser and save it into `out_dir` (config.json, float16 safetensors).
 
-    Returns what `train_expert` does, and the accuracy on the identities of val and test: of single frames, of clips
-    (frames vote), of clips at intensity 2 and 3, and the mean error of the intensity.
+    Args:
+        corpus: a talking corpus.
+        expressions: rendered expressions (tasks/training/expressions.py), which are far more telling.
+        kind: "face" or "judge": learn from that half of the people; None: from all.
+
+    Returns what `train_expert` does, and `evaluate_face_emotion` on the people held out: of the corpus (named
+    corpus_…), and of the expressions.
     """
     steps = FACE_STEPS if steps is None and minutes is None else steps
     torch.manual_seed(seed)
     cache = cache or corpus / "faces"
-    faces = load_faces(corpus, cache, ("train",))
-    rng = np.random.default_rng(seed)
+    parts = [corpus_faces(corpus, cache, SIDE, MARGIN)]
+    if expressions is not None:
+        parts.append(expression_faces(expressions, SIDE, MARGIN, held_out=False))
+    faces = join_faces(parts)
+    faces = faces if kind is None else people_of(faces, kind)
+    draw = _draws(faces, np.random.default_rng(seed))
     model = FaceEmotion().to(device)
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
-        index = rng.integers(0, len(faces.pictures), batch_size)
-        batch = (
-            torch.from_numpy(np.stack([_vary(faces.pictures[i], rng) for i in index])).permute(0, 3, 1, 2).to(device)
-        )
+        pictures, index = draw(batch_size)
         emotion = torch.from_numpy(faces.emotion[index]).to(device)
-        logits, strength = model(batch.float() / 255)
+        logits, strength = model(torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device).float() / 255)
         return reading_loss(logits, strength, emotion, torch.from_numpy(faces.intensity[index]).to(device)), {
             "accuracy": (logits.argmax(-1) == emotion).float().mean().item()
         }
@@ -129,31 +97,91 @@ def train_face_emotion(
     metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 1.5e-3)
     out_dir.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(out_dir)
-    return metrics | evaluate_face_emotion(load_face_emotion(out_dir), load_faces(corpus, cache, ("val", "test")))
+    saved = load_face_emotion(out_dir)
+    held_out = corpus_faces(corpus, cache, SIDE, MARGIN, ("val", "test"))
+    metrics |= {f"corpus_{name}": value for name, value in evaluate_face_emotion(saved, held_out).items()}
+    if expressions is not None:
+        metrics |= evaluate_face_emotion(saved, expression_faces(expressions, SIDE, MARGIN, held_out=True))
+    return metrics
+
+
+def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Batches of varied pictures uint8 [B,64,64,3] with their rows, each emotion as often as any other.
+
+    A third shows the whole face, a third the lower part alone, a third (where there is such a picture) the lower part
+    in a face that otherwise feels something else.
+    """
+    rows = [np.flatnonzero(faces.emotion == emotion) for emotion in np.unique(faces.emotion)]
+
+    def draw(count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        index = np.array([rng.choice(rows[rng.integers(len(rows))]) for _ in range(count)])
+        pictures = []
+        for row in index:
+            way, picture = rng.integers(3), faces.pictures[row]
+            if way == 1:
+                picture = composed(picture, faces.rest[row], MARGIN)
+            seen = vary(picture, MARGIN, rng, mirror=bool(rng.random() < 0.5))
+            pictures.append(lower_only(seen) if way == 2 else seen)
+        return np.stack(pictures), index
+
+    return draw
 
 
 @torch.no_grad()
+def read_pictures(model: FaceEmotion, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Log-probabilities float32 [N,8] and intensities float32 [N] of crops uint8 [N,S,S,3]."""
+    batches = (torch.from_numpy(pictures[i : i + 256]) for i in range(0, len(pictures), 256))
+    read = [model(batch.permute(0, 3, 1, 2).to(model.device).float() / 255) for batch in batches]
+    logs = torch.cat([logits for logits, _ in read]).log_softmax(-1)
+    return logs.cpu().numpy(), torch.cat([strength for _, strength in read]).cpu().numpy()
+
+
 def evaluate_face_emotion(model: FaceEmotion, faces: Faces) -> dict[str, float]:
-    """Accuracy of `model` on `faces`, see `train_face_emotion`."""
-    inner = faces.pictures[:, MARGIN : MARGIN + SIDE, MARGIN : MARGIN + SIDE]
-    parts = [
-        model(torch.from_numpy(np.ascontiguousarray(inner[i : i + 256])).permute(0, 3, 1, 2).float() / 255)
-        for i in range(0, len(inner), 256)
-    ]
-    logs = torch.cat([logits for logits, _ in parts]).log_softmax(-1).numpy()
-    strength = torch.cat([strength for _, strength in parts]).numpy()
+    """How well `model` reads `faces`.
+
+    accuracy: of single pictures; …_clear: at intensity 2 and 3 (and neutral); …_3: at intensity 3; clip_…: frames of a
+    clip vote; lower_…: the lower part alone; rest_neutral_…: the lower part in a face that is neutral otherwise;
+    intensity_error: mean error; intensity_order: share of pairs of one person's pictures of one emotion whose
+    intensities come in the right order.
+    """
+    whole = inner(faces.pictures, MARGIN)
+    logs, strength = read_pictures(model, whole)
+    metrics = _accuracies(logs, faces) | _accuracies(read_pictures(model, lower_only(whole))[0], faces, "lower_")
+    mixed = faces.mixed
+    if mixed.any():
+        placed = composed(whole[mixed], inner(faces.rest, MARGIN)[mixed])
+        metrics |= _accuracies(read_pictures(model, placed)[0], faces.of(mixed), "rest_neutral_")
     clips = np.unique(faces.clip)
-    votes = np.array([logs[faces.clip == clip].mean(0).argmax() for clip in clips])
-    levels = np.array([strength[faces.clip == clip].mean() for clip in clips])
-    first = np.array([np.flatnonzero(faces.clip == clip)[0] for clip in clips])
-    right, intensity = votes == faces.emotion[first], faces.intensity[first]
-    return {
-        "frame_accuracy": float((logs.argmax(-1) == faces.emotion).mean()),
-        "clip_accuracy": float(right.mean()),
-        "clip_accuracy_clear": float(right[intensity >= 2].mean()) if (intensity >= 2).any() else float("nan"),
-        "intensity_error": float(np.abs(levels - intensity).mean()),
-        "clips": len(clips),
+    members = [np.flatnonzero(faces.clip == clip) for clip in clips]
+    first = np.array([rows[0] for rows in members])
+    if len(clips) < len(faces):
+        votes = np.stack([logs[rows].mean(0) for rows in members])
+        metrics |= _accuracies(votes, faces.of(first), "clip_")
+    metrics["intensity_error"] = float(np.abs(strength - faces.intensity).mean())
+    level = np.array([strength[rows].mean() for rows in members])
+    if (order := _order(level, faces.of(first))) is not None:
+        metrics["intensity_order"] = order
+    return metrics | {"pictures": float(len(faces)), "people": float(len(np.unique(faces.person)))}
+
+
+def _accuracies(logs: NDArray[np.float32], faces: Faces, prefix: str = "") -> dict[str, float]:
+    right = logs.argmax(-1) == faces.emotion
+    chosen = {
+        "accuracy": np.full(len(right), True),
+        "accuracy_clear": (faces.intensity >= 2) | (faces.emotion == 0),
+        "accuracy_3": faces.intensity == 3,
     }
+    return {f"{prefix}{name}": float(right[rows].mean()) for name, rows in chosen.items() if rows.any()}
+
+
+def _order(level: NDArray[np.float64], faces: Faces) -> float | None:
+    """Share of pairs with the same person and emotion whose read intensities come in the right order."""
+    right: list[bool] = []
+    for i, j in combinations(range(len(faces)), 2):
+        alike = faces.person[i] == faces.person[j] and faces.emotion[i] == faces.emotion[j]
+        if alike and faces.intensity[i] != faces.intensity[j]:
+            right.append(bool((level[i] < level[j]) == (faces.intensity[i] < faces.intensity[j])))
+    return float(np.mean(right)) if right else None
 
 
 def _voices(count: int, split: str, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -216,13 +244,33 @@ def train_emotion(
     minutes: float | None = None,
     device: str = "cpu",
     seed: int = 0,
+    expressions: Path | None = None,
 ) -> dict[str, float]:
-    """Train both recognisers into `out_dir`/face and `out_dir`/voice, each for `steps` or half of the `minutes`.
+    """Train all experts of feeling into `out_dir`: face, judge, voice, action_units, each for `steps` or a quarter of
+    the `minutes`; metrics.json holds what was measured.
 
-    Returns their measures, named face_… and voice_….
+    Args:
+        expressions: a folder of rendered expressions; those that lack there are rendered first (160 people, about ten
+            minutes of one core). None: beside `out_dir`.
+
+    Returns their measures, named face_…, judge_…, voice_… and action_units_….
     """
-    half = None if minutes is None else minutes / 2
-    face = train_face_emotion(corpus, out_dir / "face", steps=steps, minutes=half, device=device, seed=seed)
-    voice = train_voice_emotion(out_dir / "voice", steps=steps, minutes=half, seed=seed)
-    named = {f"face_{name}": value for name, value in face.items()}
-    return named | {f"voice_{name}": value for name, value in voice.items()}
+    share = None if minutes is None else minutes / 4
+    expressions = expressions or out_dir.parent / "expressions"
+    for other in (False, True):
+        for _ in render_expressions(expressions, other=other, device=device):
+            pass
+    cache = out_dir.parent / "faces"
+    parts: dict[str, dict[str, float]] = {}
+    for number, kind in enumerate(("face", "judge")):
+        parts[kind] = train_face_emotion(
+            corpus, out_dir / kind, cache, steps, share, device=device, seed=seed + number, expressions=expressions,
+            kind=kind,
+        )  # fmt: skip
+    parts["voice"] = train_voice_emotion(out_dir / "voice", steps=steps, minutes=share, seed=seed)
+    parts["action_units"] = train_action_units(
+        expressions, out_dir / "action_units", corpus, cache, steps, share, device=device, seed=seed
+    )
+    with written_aside(out_dir / METRICS) as aside:
+        aside.write_text(json.dumps(parts, indent=1, sort_keys=True) + "\n")
+    return {f"{kind}_{name}": value for kind, measures in parts.items() for name, value in measures.items()}

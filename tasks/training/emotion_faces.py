@@ -1,0 +1,177 @@
+"""Pictures that the face experts learn from: from a talking corpus and from rendered expressions, and how they vary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.emotion import EMOTIONS
+from storage import media
+from storage.atomic import written_aside
+from tasks.crops import crop_matrix, warp
+from tasks.masks import dub_mask
+from tasks.studio.clip_files import read_manifest, read_truth
+from tasks.training.expressions import Expressions, read_expressions
+
+EVERY = 5
+GREY = 127
+"""What stands where nothing is to be seen."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """N faces with a margin for turning and shifting them.
+
+    pictures uint8 RGB [N,S,S,3]: aligned crops; rest: the same pose and lips with another expression, where there is
+    one (else the same picture); aus float32 [N,20]; emotion int64 [N], intensity int64 [N]; clip int64 [N]: frames of
+    one clip, or all pictures of one person and state, share a number; person int64 [N]: the identity's seed.
+    """
+
+    pictures: NDArray[np.uint8]
+    rest: NDArray[np.uint8]
+    aus: NDArray[np.float32]
+    emotion: NDArray[np.int64]
+    intensity: NDArray[np.int64]
+    clip: NDArray[np.int64]
+    person: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def of(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Faces:
+        """The chosen rows, by mask or by index."""
+        return Faces(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    @property
+    def mixed(self) -> NDArray[np.bool_]:
+        """bool [N]: where `rest` is another picture."""
+        return np.array([not np.array_equal(a, b) for a, b in zip(self.pictures, self.rest, strict=True)])
+
+
+def join_faces(parts: Sequence[Faces]) -> Faces:
+    """Several sets as one; their clips stay apart."""
+    shift, clips = 0, []
+    for part in parts:
+        clips.append(part.clip + shift)
+        shift += int(part.clip.max()) + 1
+    values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Faces.__dataclass_fields__}
+    return Faces(**(values | {"clip": np.concatenate(clips)}))
+
+
+def corpus_faces(corpus: Path, cache: Path, side: int, margin: int, splits: Sequence[str] = ("train",)) -> Faces:
+    """Every fifth frame of the clips of `splits`, cropped by the true points; kept under `cache`.
+
+    Raises:
+        ValueError: the corpus has no such clips.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    pictures, aus, labels = [], [], []
+    for number, row in enumerate(row for row in read_manifest(corpus) if row["split"] in splits):
+        kept = cache / f"{row['clip']}-{side}.npz"
+        if not kept.is_file():
+            truth = read_truth(corpus / row["truth"]).arrays
+            frames = media.iter_frames(corpus / row["video"])
+            crops = [_face(frame, truth["kps"][i], side, margin) for i, _, frame in frames if i % EVERY == 0]
+            with written_aside(kept) as partial, partial.open("wb") as file:
+                np.savez_compressed(file, faces=np.stack(crops), aus=truth["aus"][::EVERY])
+        with np.load(kept) as saved:
+            pictures.append(saved["faces"])
+            aus.append(saved["aus"])
+        label = (EMOTIONS.index(row["emotion"]), int(row["intensity"]), number, int(row["identity_seed"]))
+        labels += [label] * len(pictures[-1])
+    if not pictures:
+        raise ValueError(f"{corpus} has no clips of {', '.join(splits)}")
+    emotion, intensity, clip, person = np.array(labels, np.int64).T
+    seen = np.concatenate(pictures)
+    return Faces(seen, seen, np.concatenate(aus), emotion, intensity, clip, person)
+
+
+def _face(frame: NDArray[np.uint8], kps: NDArray[np.float32], side: int, margin: int) -> NDArray[np.uint8]:
+    matrix = crop_matrix(kps, side)
+    matrix[:, 2] += margin
+    return warp(frame, matrix, side + 2 * margin)
+
+
+def expression_faces(folder: Path, side: int, margin: int, held_out: bool) -> Faces:
+    """The rendered expressions of a folder: of the people held out, or of the others.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    shown = read_expressions(folder)
+    chosen = shown.held_out == held_out
+    rest = shown.crops.copy()
+    if any(folder.glob("other-*.npz")):
+        other = read_expressions(folder, other=True)
+        for person in np.unique(other.identity):
+            ours, theirs = shown.identity == person, other.identity == person
+            if ours.sum() == theirs.sum():
+                rest[ours] = other.crops[theirs]
+    picked = shown.of(chosen)
+    return Faces(
+        _with_margin(picked.crops, side, margin),
+        _with_margin(rest[chosen], side, margin),
+        picked.aus,
+        picked.emotion,
+        picked.intensity,
+        _states(picked),
+        picked.identity,
+    )
+
+
+def _states(shown: Expressions) -> NDArray[np.int64]:
+    keys = np.stack([shown.identity, shown.emotion, shown.intensity], axis=1)
+    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _with_margin(crops: NDArray[np.uint8], side: int, margin: int) -> NDArray[np.uint8]:
+    """Crops [N,128,128,3] → [N, side + 2 margin, …] with their rim repeated."""
+    edges = (margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    small = (cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) for crop in crops)
+    return np.stack([cv2.copyMakeBorder(crop, *edges) for crop in small]) if len(crops) else crops
+
+
+def region(side: int, margin: int = 0) -> NDArray[np.float32]:
+    """float32 [S,S,1], S = side + 2 margin: what dubbing repaints of a crop of `side`, its edge soft."""
+    mask = cv2.GaussianBlur(dub_mask(side), (0, 0), side / 64)
+    return np.asarray(np.pad(mask, margin)[..., None], np.float32)
+
+
+def lower_only(pictures: NDArray[np.uint8], margin: int = 0) -> NDArray[np.uint8]:
+    """Pictures [...,S,S,3] with grey for all that dubbing leaves alone."""
+    mask = region(pictures.shape[-2] - 2 * margin, margin)
+    return np.asarray(pictures * mask + GREY * (1 - mask) + 0.5, np.uint8)
+
+
+def composed(lower: NDArray[np.uint8], upper: NDArray[np.uint8], margin: int = 0) -> NDArray[np.uint8]:
+    """Pictures [...,S,S,3]: what dubbing repaints from the first, the rest from the second."""
+    mask = region(lower.shape[-2] - 2 * margin, margin)
+    return np.asarray(lower * mask + upper * (1 - mask) + 0.5, np.uint8)
+
+
+def inner(pictures: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
+    """Pictures [N,S,S,3] without their margin."""
+    return np.ascontiguousarray(pictures[:, margin:-margin, margin:-margin]) if margin else pictures
+
+
+def vary(face: NDArray[np.uint8], margin: int, rng: np.random.Generator, mirror: bool) -> NDArray[np.uint8]:
+    """A face [S,S,3] with its margin → [side,side,3] as another detector, camera and light give it."""
+    big = face.shape[0]
+    side = big - 2 * margin
+    angle, size = rng.normal(0, 0.05), float(np.exp(rng.normal(0, 0.05)))
+    rotation = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if mirror:
+        rotation[0] *= -1
+    target = np.full(2, side / 2 - 0.5) + rng.normal(0, side * 0.018, 2)
+    matrix = np.concatenate([rotation, (target - rotation @ np.full(2, big / 2 - 0.5))[:, None]], axis=1)
+    seen = cv2.warpAffine(face, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    if rng.random() < 0.3:
+        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 1.0))
+    value = np.linspace(0, 1, 256)[:, None] ** float(np.exp(rng.normal(0, 0.2)))
+    value = (value - 0.45) * float(np.exp(rng.normal(0, 0.2))) + 0.45 * np.exp(rng.normal(0, 0.12, 3))
+    return np.asarray(cv2.LUT(seen, (np.clip(value, 0, 1) * 255).astype(np.uint8)[None]), np.uint8)
