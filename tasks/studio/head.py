@@ -17,7 +17,7 @@ from tasks.studio.shapes import bump, ellipsoid, hill, intersection, ramp, segme
 
 
 class Layers(NamedTuple):
-    """Distances of the parts at a point; their minimum is the head."""
+    """Distances of the parts at a point; the minimum of the first seven is the head."""
 
     skin: Tensor
     eyeball: Tensor
@@ -26,6 +26,7 @@ class Layers(NamedTuple):
     hair: Tensor
     glasses: Tensor
     clothes: Tensor
+    under: Tensor  # depth below the face as it is before eyes and mouth are opened: the walls of a hollow are deep
 
 
 def skull(x: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
@@ -144,7 +145,7 @@ def beard_cover(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth
     line = torch.minimum(line, q.wing_y - 0.05 + 1.2 * torch.clamp(ax - 0.20, 0.0, 1.0))
     beside = (torch.abs(lips.u) - 1.0) * q.mouth_w_l
     off_lips = torch.maximum(torch.maximum(y - lips.outer_up, lips.outer_low - y), beside)
-    grown = ramp(0.0, 0.08, line - y) * ramp(0.004, 0.034, off_lips) * ramp(-0.32, -0.12, z)
+    grown = ramp(0.0, 0.08, line - y) * ramp(0.0, 0.020, off_lips) * ramp(-0.32, -0.12, z)
     moustache = grown * ramp(-0.05, 0.02, y - lips.inner_up) * ramp(0.30, 0.20, ax)
     return grown, moustache
 
@@ -158,11 +159,12 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
     lips, lids = mouth(x, q), eye(x, q)
     ax = torch.abs(x)
     skin = face(x, y, z, q, lips, lids)
+    under = -skin
     covered = skin + 0.045
-    # ears: a tilted shell with a hollow
+    # ears: a tilted shell with a hollow, its top farther out than its lobe
     ear_z = z + 0.10 + 0.25 * y
     ear = ellipsoid(
-        ax - 0.600 * (q.skull_x * (1.0 / 0.595)) - 0.022 - 0.04 * q.ear_out,
+        ax - 0.600 * (q.skull_x * (1.0 / 0.595)) - 0.020 - 0.04 * q.ear_out - 0.13 * (y + 0.09),
         y + 0.09,
         ear_z + 0.3 * (ax - 0.6),
         0.050,
@@ -173,6 +175,7 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
     skin = union(skin, ear, 0.035)
     # open the eyes and the mouth
     eye_gap = torch.maximum(torch.maximum(y - lids.upper, lids.lower - y) * 0.85, 0.30 - z)
+    eye_gap = torch.maximum(eye_gap, (torch.abs(lids.u) - 1.04) * 0.10)  # beyond its corners a shut lid's edges part
     skin = intersection(skin, -eye_gap, 0.010)
     mouth_gap = torch.maximum(torch.maximum(y - lips.inner_up, lips.inner_low - y) * 0.8, 0.32 - z)
     mouth_gap = torch.maximum(mouth_gap, (torch.abs(lips.u) - 0.98) * 0.35)
@@ -211,7 +214,7 @@ def layers(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Layers:
     clothes = intersection(body - 0.035, cut, 0.02)
     rim = torch.sqrt(square(cut) + square(body - 0.03)) - 0.030
     clothes = union(clothes, rim + 10.0 * (1.0 - torch.clamp(q.collar, 0.0, 1.0)), 0.02)
-    return Layers(skin, ball, teeth, tongue, hair, glasses, clothes)
+    return Layers(skin, ball, teeth, tongue, hair, glasses, clothes, under)
 
 
 def neckline(bx: Tensor, by: Tensor, bz: Tensor, q: Rig) -> Tensor:
@@ -250,7 +253,10 @@ def _hair(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     turn = torch.atan2(x - q.part, torch.clamp(y, 0.05, 9.0))
     drift = 2.0 * torch.sin(y * 5.0 + 3.0 * x) + 2.5 * z
     strands = torch.sin(turn * 23.0 + drift) + 0.6 * torch.sin(turn * 41.0 - 1.7 * drift + 1.0)
-    arc = arc + 0.005 * strands + 0.010 * torch.sin(turn * 6.0 + 9.0 * q.part)
+    # hair grows out of the skin: above the forehead it thins to nothing where it begins
+    thin = (q.cap + 0.01) * ramp(1.32, 1.0, arc) * ramp(0.0, 0.22, y) * ramp(-0.1, 0.2, z)
+    hair = hair + torch.clamp(thin, min=0.0)
+    arc = arc + 0.002 * strands + 0.012 * torch.sin(turn * 6.0 + 9.0 * q.part)
     gap = torch.maximum(
         (arc - 1.0) * 0.45,
         (q.opening_side - 0.25 * torch.clamp(y, min=0.0) + 0.50 * torch.clamp(y + 0.35, max=0.0) - z) * 0.8,
@@ -258,7 +264,7 @@ def _hair(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     hair = intersection(hair, -gap, 0.045)
     bun = torch.sqrt(square(x) + square(y - 0.90) + square(z + 0.45)) - q.bun
     hair = union(hair, bun, 0.06)
-    return hair - q.curl * curls - 0.003 * strands * ramp(0.03, 0.0, q.curl)
+    return hair - q.curl * curls - 0.0022 * strands * ramp(0.03, 0.0, q.curl)
 
 
 def _glasses(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:

@@ -43,7 +43,7 @@ def shade(hits: Hits, row: Tensor, person: Identity, light: Light, pixel: float)
     `pixel` is a pixel's angle: edges between materials blend over one pixel's width.
     """
     at = surface(hits, row, person.seed, pixel)
-    distances = torch.stack(list(at.parts), -1)
+    distances = torch.stack(list(at.parts[:-1]), -1)
     part = distances.argmin(-1)
     flesh = skin(at, person)
     eye_rgb, glint = _eyeball(at, person)
@@ -133,7 +133,8 @@ def _eyeball(at: Surface, person: Identity) -> tuple[Tensor, Tensor]:
 
 def _teeth(at: Surface, person: Identity) -> Tensor:
     gaps = torch.clamp(torch.abs(torch.sin(torch.atan2(at.x, at.z - 0.30) * 13.0)), 0, 1)
-    rgb = at.colour((0.92, 0.87, 0.76))[None] * person.teeth * (0.62 + 0.38 * ramp(0.0, 0.35, gaps))[:, None]
+    deep = 0.38 * torch.clamp(0.012 / at.foot - 0.3, 0.1, 1.0)  # from afar single gaps are too fine to be seen
+    rgb = at.colour((0.92, 0.87, 0.76))[None] * person.teeth * (1.0 - deep * ramp(0.35, 0.0, gaps))[:, None]
     clear = torch.minimum(at.lips.inner_up - at.y, 0.5 * (at.y - at.lips.inner_low) + 0.02)
     return rgb * ((0.35 + 0.65 * ramp(-0.010, 0.030, clear)) * ramp(0.34, 0.54, at.z))[:, None]
 

@@ -272,7 +272,7 @@ def _mouth(v: dict[str, Any], person: Identity, au: dict[str, Any], art: dict[st
     v["tuck"] = tuck
     v["squareness"] = np.clip(0.25 + 0.5 * spread + 0.4 * au["AU20"] + 0.35 * smile - 0.5 * rounding, -0.2, 1)
     v["rounded"] = np.clip(0.95 * rounding + 0.30 * np.minimum(drop / 0.16, 1) * (1 - spread), 0, 1)
-    v["teeth_up"] = v["mouth_y"] * 1.0 + 0.002 - 0.012 * tuck
+    v["teeth_up"] = v["mouth_y"] * 1.0 + 0.002 - 0.012 * tuck - 0.018 * smile  # a smile shows teeth, not a gap
     v["teeth_low"] = v["mouth_y"] - 0.035 - drop
-    v["tongue_y"] = v["mouth_y"] - 0.115 - 0.92 * drop + tongue * (0.085 + 0.80 * drop)
+    v["tongue_y"] = v["mouth_y"] - 0.105 - 0.50 * drop + tongue * (0.075 + 0.38 * drop)  # lies in the open jaw
     v["tongue_z"] = 0.36 + 0.12 * tongue

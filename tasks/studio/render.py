@@ -24,6 +24,8 @@ __all__ = ["Rendered", "Scene", "render", "sample_scene"]
 log = logging.getLogger(__name__)
 COMPILE_FROM = 400  # frames in one call from which building the kernel (about a minute, then cached on disk) pays
 
+EDGE_DEPTH = 0.07  # head units between neighbouring pixels, from which on they belong to different parts
+
 
 @dataclass
 class Rendered:
@@ -106,7 +108,10 @@ def render(
         image[index] += (colour - image[index]) * hits.coverage[:, None]
         mask[index] = hits.coverage
         material[index] = torch.where(hits.coverage > 0.5, ids, torch.zeros_like(ids))
-        out[i] = (_tone(_lens(image.reshape(height, width, 3))) * 255.0 + 0.5).to(torch.uint8).cpu()
+        depth = torch.full((width * height,), float("nan"), device=device)
+        depth[index] = hits.t
+        picture = _lens(image.reshape(height, width, 3), depth.reshape(height, width))
+        out[i] = (_tone(picture) * 255.0 + 0.5).to(torch.uint8).cpu()
         alpha[i] = (mask.reshape(height, width) * 255.0 + 0.5).to(torch.uint8).cpu()
         materials[i] = material.reshape(height, width).cpu()
     answers = [truth(part, scene.camera, size) for part in rig.split(64)]
@@ -126,10 +131,26 @@ def render(
     )
 
 
-def _lens(image: Tensor) -> Tensor:
-    """A lens's slight softness: edges inside the figure would be jagged without it."""
-    picture = image.permute(2, 0, 1)[None]
-    kernel = torch.tensor([0.09, 0.82, 0.09], device=image.device)
+def _lens(image: Tensor, depth: Tensor) -> Tensor:
+    """A lens's slight softness, stronger where one part of the figure ends before another: `depth` [H,W] (NaN outside)
+    jumps there, and the picture [H,W,3] would be jagged.
+    """
+    outside = torch.isnan(depth)
+    nearest = -_pool(-torch.where(outside, torch.inf, depth))
+    farthest = _pool(torch.where(outside, -torch.inf, depth))
+    edge = (farthest - nearest > EDGE_DEPTH)[None, None]
+    picture = torch.nn.functional.pad(image.permute(2, 0, 1)[None], (1, 1, 1, 1), mode="replicate")
+    soft, softer = (_blur(picture, side) for side in (0.09, 0.25))
+    return torch.where(edge, softer, soft)[0].permute(1, 2, 0)
+
+
+def _blur(padded: Tensor, side: float) -> Tensor:
+    kernel = torch.tensor([side, 1.0 - 2.0 * side, side], device=padded.device)
     weight = (kernel[:, None] * kernel[None])[None, None].expand(3, 1, 3, 3)
-    padded = torch.nn.functional.pad(picture, (1, 1, 1, 1), mode="replicate")
-    return torch.nn.functional.conv2d(padded, weight, groups=3)[0].permute(1, 2, 0)
+    return torch.nn.functional.conv2d(padded, weight, groups=3)
+
+
+def _pool(values: Tensor) -> Tensor:
+    """The largest value [H,W] among each pixel and its four neighbours."""
+    across = torch.nn.functional.max_pool2d(values[None], (1, 3), 1, (0, 1))[0]
+    return torch.maximum(across, torch.nn.functional.max_pool2d(values[None], (3, 1), 1, (1, 0))[0])

@@ -34,7 +34,8 @@ class Background:
         image = first * level + second * (1 - level)
         if self.kind == 0:
             centre = rng.uniform(-0.3, 0.3, 2)
-            image = image * (1.15 - 0.9 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2))[..., None]
+            # a lamp's pool of light: it fades, but never to black, however wide the picture is
+            image = image * (1.15 / (1 + 0.9 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2)))[..., None]
         else:
             for _ in range(7 if self.kind == 1 else 4):
                 cx, cy = rng.uniform(-0.9, 0.9), rng.uniform(-0.6, 0.5)

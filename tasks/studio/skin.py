@@ -147,17 +147,14 @@ def _lips(rgb: Tensor, at: Surface, person: Identity) -> tuple[Tensor, Tensor]:
 
 def _open_mouth(rgb: Tensor, at: Surface) -> tuple[Tensor, Tensor, Tensor]:
     """The walls of the open mouth, and the dark line of the closed one."""
-    lips, foot = at.lips, at.foot
+    lips, foot, under = at.lips, at.foot, at.parts.under
     gap = torch.minimum(lips.inner_up - at.y, at.y - lips.inner_low)
-    # by position, not by `front`: that fades at the cavity's back, which would then keep the colour of skin
-    inside = ramp(-0.010 - 0.4 * foot, 0.004 + 0.3 * foot, gap) * ramp(1.02, 0.9, torch.abs(lips.u))
-    inside = inside * ramp(0.1, 0.25, at.z)
-    lip_front = ramp(0.60, 0.66, at.z + 0.25 * square(at.x))
-    depth = ramp(-0.02, 0.015, gap) * (1.0 - 0.75 * lip_front)
-    rgb = mix(rgb, rgb * at.colour((0.36, 0.24, 0.24)), inside * (1.0 - depth))
-    wall = at.colour((0.09, 0.012, 0.013))[None] * ramp(0.25, 0.62, at.z)[:, None]
-    rgb = mix(rgb, wall, torch.clamp(inside * depth * 1.4, 0, 1))
-    cavity = (inside > 0.5) & (gap > 0.004)
-    # by position alone: the cavity's back lies behind the face's front, where `front` fades
-    deep = (gap > 0.004) & (torch.abs(lips.u) < 0.97) & (at.z > 0.2) & (lip_front < 0.5)
-    return rgb, cavity, deep
+    near = ramp(1.25, 1.12, torch.abs(lips.u)) * ramp(-0.08, -0.05, gap)
+    # walls are known by how deep they lie: they run along the lips' inner edge, where `gap` is rounding noise
+    wall = ramp(0.016, 0.050, under) * near
+    inside = ramp(-0.010 - 0.4 * foot, 0.004 + 0.3 * foot, gap) * ramp(1.02, 0.9, torch.abs(lips.u)) * near
+    inside = torch.maximum(inside * ramp(0.1, 0.25, at.z), wall)
+    rgb = mix(rgb, rgb * at.colour((0.36, 0.24, 0.24)), inside * (1.0 - wall))
+    flesh = at.colour((0.11, 0.016, 0.017))[None] * torch.exp(-torch.clamp(under, min=0.0) * (1.0 / 0.10))[:, None]
+    rgb = mix(rgb, flesh, wall)
+    return rgb, inside > 0.5, wall > 0.5
