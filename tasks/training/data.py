@@ -4,7 +4,7 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 """The columns of CLIPS that training reads."""
 
+Embed = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32] | None]
 Rows = str | Path | Iterable[Mapping[str, Any]]
 
 
@@ -55,27 +56,34 @@ class TrainingClip:
         return len(self.frames)
 
 
-def rows_of(source: Rows, split: str | None = None) -> Iterator[Mapping[str, Any]]:
+def rows_of(source: Rows, split: str | None = None, embed: Embed | None = None) -> Iterator[Mapping[str, Any]]:
     """The usable ("ok") CLIPS rows of a source, one at a time.
 
     Args:
         source: a folder of shards, a folder written by `tasks.studio.corpus.render_corpus` (it holds manifest.jsonl),
             or the rows themselves.
         split: "train", "val" or "test"; None takes all.
+        embed: frame uint8 [H,W,3] and five points [5,2] to a unit embedding [512]; for a rendered corpus, which has the
+            truth of everything but this.
     """
-    for row in _all_rows(source, split):
+    for row in _all_rows(source, split, embed):
         if row["status"] == "ok" and (split is None or row["split"] == split) and row["crops"]:
             yield row
 
 
-def _all_rows(source: Rows, split: str | None) -> Iterable[Mapping[str, Any]]:
+def is_corpus(source: Rows) -> bool:
+    """Whether a source is a folder that `tasks.studio.corpus` rendered."""
+    return isinstance(source, (str, Path)) and (Path(source) / "manifest.jsonl").is_file()
+
+
+def _all_rows(source: Rows, split: str | None, embed: Embed | None) -> Iterable[Mapping[str, Any]]:
     if not isinstance(source, (str, Path)):
         return source
     folder = Path(source)
-    if (folder / "manifest.jsonl").is_file():
+    if is_corpus(source):
         from tasks.studio.clip_files import studio_rows  # the studio is needed for its own corpora only
 
-        return studio_rows(folder, split)
+        return studio_rows(folder, split, embed=embed)
     from storage.shards import read_rows
 
     return read_rows(folder, columns=list(COLUMNS))
@@ -125,10 +133,10 @@ def _picture(data: bytes, flags: int, row: Mapping[str, Any]) -> NDArray[np.uint
 
 
 def read_clips(
-    source: Rows, split: str | None = None, every: int = 1, limit: int | None = None
+    source: Rows, split: str | None = None, every: int = 1, limit: int | None = None, embed: Embed | None = None
 ) -> Iterator[TrainingClip]:
-    """Decoded clips, one at a time; `limit` ends after so many."""
-    for number, row in enumerate(rows_of(source, split)):
+    """Decoded clips, one at a time; `limit` ends after so many; `embed`: see `rows_of`."""
+    for number, row in enumerate(rows_of(source, split, embed)):
         if limit is not None and number >= limit:
             return
         yield decode_clip(row, every)

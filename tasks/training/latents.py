@@ -68,7 +68,8 @@ class LatentCache:
     def path(self, clip: TrainingClip, mirrored: bool = False) -> Path:
         """The file of a clip; it need not exist yet."""
         mask = dub_mask(clip.frames.shape[1])
-        key = content_id("latents with pose", *self._made_from, clip.clip_id, len(clip), clip.pts, mask, mirrored)
+        made_from = (*self._made_from, clip.clip_id, len(clip), clip.pts, clip.identity, mask, mirrored)
+        key = content_id("latents with pose", *made_from)
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def add(self, clip: TrainingClip, mirrored: bool = False) -> Path:

@@ -8,15 +8,13 @@ their average, optimiser, random state and step (from which the place in the dat
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +23,18 @@ import torch
 from models.autoencoder import AutoencoderKL
 from models.pipeline import DubPipeline, build_pipeline, load_pipeline
 from models.speech import load_speech_encoder
-from storage.atomic import written_aside
 from storage.errors import NotFound, UsageError
 from tasks.config import Config
-from tasks.training.data import Rows, read_clips
-from tasks.training.image import ImageRun, ImageTraining
+from tasks.experts import load_faces
+from tasks.training.data import Embed, Rows, is_corpus, read_clips
+from tasks.training.image import ImageRun
 from tasks.training.latents import LatentCache, cache_clips
+from tasks.training.train_loop import FitJob, read_curve, train_loop
 
 log = logging.getLogger(__name__)
 
 STAGES = ("image",)
 Progress = Callable[[int, int, dict[str, float]], None]
-Report = Callable[[dict[str, float], Path | None], None]
-
-
-@dataclass(frozen=True)
-class FitJob:
-    """What a worker needs to know; plain values only, so that it travels."""
-
-    start: str
-    files: tuple[str, ...]
-    run: dict[str, Any]
-    out: str
-    device: str = "cpu"
-    threads: int = 0
-    checkpoint_every: int = 200
-    log_every: int = 10
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(
@@ -193,95 +176,13 @@ def _latents(
 ) -> list[Path]:
     speech = pipeline.speech_encoder or load_speech_encoder(config.audio.speech)
     place = Path(cache) if cache is not None else Path(config.root) / "cache" / "latents"
-    files = cache_clips(
-        read_clips(dataset, "train", every, limit), LatentCache(place.resolve(), pipeline.vae, speech, device), mirror
-    )
+    kept = LatentCache(place.resolve(), pipeline.vae, speech, device)
+    files = cache_clips(read_clips(dataset, "train", every, limit, _embedder(config, dataset)), kept, mirror)
     if not files:
         raise NotFound(
             "the dataset holds no usable training clips", "preprocess more footage, or loosen the thresholds"
         )
     return files
-
-
-def train_loop(job: FitJob, rank: int, world: int, resume: Path | None, report: Report) -> None:
-    """Train to the end of the schedule; the same code in this process and in a Ray worker.
-
-    Args:
-        resume: folder of a checkpoint to go on from.
-        report: called by every worker with the metrics and, on rank 0, the folder of a new checkpoint (else None).
-    """
-    if job.threads:
-        torch.set_num_threads(job.threads)
-    run = ImageRun(**job.run)
-    pipeline = load_pipeline(job.start)
-    training = ImageTraining(pipeline, [Path(file) for file in job.files], run, job.device, rank)
-    if resume is not None:
-        state = torch.load(resume / "state.pt", map_location=job.device, weights_only=True)
-        training.load_state_dict(state)
-    if world > 1:
-        from ray.train.torch import prepare_model
-
-        # a batch may drop a condition in every sample, and then its branch gets no gradient
-        training.network = prepare_model(training.denoiser, parallel_strategy_kwargs={"find_unused_parameters": True})
-    with _curve(job, training.step) if rank == 0 else contextlib.nullcontext(lambda metrics: None) as note:
-        while training.step < run.steps:
-            metrics = training.train_step()
-            done = training.step == run.steps
-            if training.step % job.log_every == 0 or done:
-                note(metrics)
-            if training.step % job.checkpoint_every == 0 or done:
-                with _checkpoint(training, rank, done) as saved:
-                    report(metrics, saved)
-
-
-@contextlib.contextmanager
-def _checkpoint(training: ImageTraining, rank: int, done: bool) -> Iterator[Path | None]:
-    """A folder with the state (and, at the end, the pipeline) on rank 0; None elsewhere."""
-    if rank != 0:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="dubwright-checkpoint-") as aside:
-        torch.save(training.state_dict(), Path(aside) / "state.pt")
-        if done:
-            training.save_pipeline(Path(aside) / "pipeline")
-        yield Path(aside)
-
-
-@contextlib.contextmanager
-def _curve(job: FitJob, step: int) -> Iterator[Callable[[dict[str, float]], None]]:
-    """Writes metrics to dvclive's folder and to curve.jsonl, which is first cut back to the step resumed from."""
-    from dvclive import Live  # takes two seconds to import
-
-    path = Path(job.out) / "curve.jsonl"
-    kept = [entry for entry in read_curve(Path(job.out)) if entry["step"] <= step]
-    with written_aside(path) as partial:
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
-    folder = str(Path(job.out) / "dvclive")
-    with (
-        Live(folder, save_dvc_exp=False, dvcyaml=None, report=None, resume=bool(kept)) as live,
-        path.open("a") as lines,
-    ):
-
-        def note(metrics: dict[str, float]) -> None:
-            lines.write(json.dumps(metrics) + "\n")
-            lines.flush()
-            for name, value in metrics.items():
-                if name != "step":
-                    live.log_metric(name, value)
-            live.step = int(metrics["step"])
-            live.make_summary()
-
-        yield note
-
-
-def read_curve(out: Path) -> list[dict[str, float]]:
-    """The metrics noted so far, in order of steps; a torn last line is left out."""
-    path, entries = Path(out) / "curve.jsonl", []
-    if path.is_file():
-        for line in path.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                entries.append(json.loads(line))
-    return entries
 
 
 @contextlib.contextmanager
@@ -309,6 +210,14 @@ def _following(out: Path, steps: int, on_progress: Progress | None) -> Iterator[
         thread.join()
     for entry in read_curve(out)[-1:]:
         on_progress(int(entry["step"]), steps, entry)
+
+
+def _embedder(config: Config, dataset: Rows) -> Embed | None:
+    """What tells who somebody is, for a rendered corpus: its truth has no embeddings; a dataset's clips have them."""
+    if not is_corpus(dataset):
+        return None
+    faces = load_faces(config)
+    return faces.embed if "embedding" in faces.gives else None
 
 
 def _fit_here(job: FitJob) -> Path:

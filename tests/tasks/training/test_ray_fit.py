@@ -12,8 +12,9 @@ import pytest
 from models.pipeline import load_pipeline
 from storage.errors import NotFound, UsageError
 from tasks.config import Config
-from tasks.training import ray_fit
-from tasks.training.ray_fit import fit, read_curve
+from tasks.training import train_loop
+from tasks.training.ray_fit import fit
+from tasks.training.train_loop import read_curve
 
 Rows = list[dict[str, Any]]
 
@@ -42,15 +43,15 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "whole")
-    step = ray_fit.ImageTraining.train_step
+    step = train_loop.ImageTraining.train_step
 
-    def dies(training: ray_fit.ImageTraining) -> dict[str, float]:
+    def dies(training: train_loop.ImageTraining) -> dict[str, float]:
         if training.step == 5:
             raise KeyboardInterrupt
         return step(training)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ray_fit.ImageTraining, "train_step", dies)
+        patch.setattr(train_loop.ImageTraining, "train_step", dies)
         with pytest.raises(KeyboardInterrupt):
             fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "stopped")
     assert read_curve(tmp_path / "stopped")[-1]["step"] == 5
