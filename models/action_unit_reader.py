@@ -41,7 +41,7 @@ class ActionUnitReader(ModelMixin, ConfigMixin):
         )
         self.norms = nn.ModuleList(nn.GroupNorm(4, c) for c in channels)
         self.out = nn.Linear(channels[-1] * (SIDE >> len(channels)) ** 2, width)
-        self.units = nn.Linear(width, units)
+        self.intensities = nn.Linear(width, units)
 
     def features(self, crops: Tensor) -> Tensor:
         """crops float [B,3,S,S] in 0..1 → features [B,width]."""
@@ -53,7 +53,7 @@ class ActionUnitReader(ModelMixin, ConfigMixin):
         return F.gelu(self.out(x.flatten(1)))
 
     def forward(self, crops: Tensor) -> Tensor:
-        return self.units(self.features(crops))
+        return self.intensities(self.features(crops))
 
     @torch.no_grad()
     def read(self, crops: Tensor, batch_size: int = 256) -> Tensor:

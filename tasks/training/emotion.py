@@ -32,12 +32,14 @@ from tasks.training.emotion_faces import (
     vary,
 )
 from tasks.training.expert_loop import Budget, train_expert
-from tasks.training.expressions import render_expressions
+from tasks.training.expressions import IDENTITY_BASE, render_expressions
 from tasks.training.speech import HELD_OUT_VOICES
 
 MARGIN = 6
 FACE_STEPS, VOICE_STEPS = 2500, 2000
 """What the shipped recognisers took, where neither steps nor minutes are given."""
+PEOPLE = 128
+"""Rendered for them."""
 METRICS = "metrics.json"
 
 
@@ -108,10 +110,18 @@ def train_face_emotion(
 def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], tuple[NDArray[np.uint8], NDArray[np.int64]]]:
     """Batches of varied pictures uint8 [B,64,64,3] with their rows, each emotion as often as any other.
 
-    A third shows the whole face, a third the lower part alone, a third (where there is such a picture) the lower part
-    in a face that otherwise feels something else.
+    A third shows the whole face, a third the lower part alone, a third the lower part in a face of the same person
+    that otherwise feels something else (of rendered expressions; talking people turn their heads too much for it).
     """
     rows = [np.flatnonzero(faces.emotion == emotion) for emotion in np.unique(faces.emotion)]
+    alike = {person: np.flatnonzero(faces.person == person) for person in np.unique(faces.person)}
+    mixed = faces.mixed
+
+    def upper(row: int) -> NDArray[np.uint8]:
+        if mixed[row] and rng.random() < 0.5:
+            return faces.rest[row]
+        person = int(faces.person[row])
+        return faces.pictures[row if person < IDENTITY_BASE else rng.choice(alike[person])]
 
     def draw(count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         index = np.array([rng.choice(rows[rng.integers(len(rows))]) for _ in range(count)])
@@ -119,7 +129,7 @@ def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], tuple[NDAr
         for row in index:
             way, picture = rng.integers(3), faces.pictures[row]
             if way == 1:
-                picture = composed(picture, faces.rest[row], MARGIN)
+                picture = composed(picture, upper(int(row)), MARGIN)
             seen = vary(picture, MARGIN, rng, mirror=bool(rng.random() < 0.5))
             pictures.append(lower_only(seen) if way == 2 else seen)
         return np.stack(pictures), index
@@ -250,15 +260,15 @@ def train_emotion(
     the `minutes`; metrics.json holds what was measured.
 
     Args:
-        expressions: a folder of rendered expressions; those that lack there are rendered first (160 people, about ten
-            minutes of one core). None: beside `out_dir`.
+        expressions: a folder of rendered expressions; those that lack there are rendered first (128 people twice,
+            about ten minutes of one core). None: beside `out_dir`.
 
     Returns their measures, named face_…, judge_…, voice_… and action_units_….
     """
     share = None if minutes is None else minutes / 4
     expressions = expressions or out_dir.parent / "expressions"
     for other in (False, True):
-        for _ in render_expressions(expressions, other=other, device=device):
+        for _ in render_expressions(expressions, PEOPLE, other=other, device=device):
             pass
     cache = out_dir.parent / "faces"
     parts: dict[str, dict[str, float]] = {}

@@ -175,6 +175,10 @@ def _encode(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.imencode(".jpg", np.ascontiguousarray(crop[..., ::-1]), options)[1].reshape(-1), np.uint8)
 
 
+def _decode(coded: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+
+
 def _single_thread() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -182,7 +186,7 @@ def _single_thread() -> None:
 
 def render_expressions(
     out: Path,
-    identities: int = 160,
+    identities: int = 128,
     takes: int = 1,
     other: bool = False,
     size: int = SIZE,
@@ -230,7 +234,7 @@ def read_expressions(folder: Path, people: Sequence[int] | None = None, other: b
         with np.load(file) as stored:
             coded, person = stored["pictures"], int(stored["person"])
             bounds = pairwise([0, *stored["picture_ends"].tolist()])
-            crops = np.stack([cv2.imdecode(coded[start:end], cv2.IMREAD_COLOR)[..., ::-1] for start, end in bounds])
+            crops = np.stack([_decode(coded[start:end]) for start, end in bounds])
             rows["crops"].append(crops)
             for name in ("aus", "articulation", "emotion", "intensity", "landmarks", "kps", "mouth_opening"):
                 rows[name].append(stored[name])
