@@ -64,6 +64,9 @@ def run(words: list[str]) -> int:
         return _explain("interrupted", "run the same command again: it goes on where it stopped", 130, wants_json)
     except Exception as error:  # noqa: BLE001 - the last stop: no user should be shown a traceback
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # usage errors of typer's parser
+            if type(error).__name__ == "NoArgsIsHelpError":
+                say(error.format_message())
+                return 2
             return _explain(error.format_message(), "see `dubwright --help`", 2, wants_json)
         if os.environ.get("DUBWRIGHT_TRACEBACK"):
             traceback.print_exc()

@@ -214,14 +214,20 @@ def _finished(result: dict[str, Any], more: str = "") -> Outcome:
 def _existing(path: Path | None) -> Any:
     if path is None:
         return None
-    found = path.expanduser().absolute()
+    found = _whole(path)
     if not found.exists():
         raise UsageError(f"{path}: no such file or folder", "check the path")
     return str(found)
 
 
+def _whole(path: Path) -> Path:
+    """The path from the root on, without "..": it stands in rows and must mean the same tomorrow."""
+    found = path.expanduser()
+    return found.resolve() if ".." in found.parts else found.absolute()
+
+
 def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path.expanduser().absolute())
+    return None if path is None else str(_whole(path))
 
 
 def _write_note(path: Path | None, ids: dict[str, Any]) -> None:

@@ -18,10 +18,10 @@ from flows.run import Result, Run
 from flows.train import fit_model, promote_if_better, register_model, show_training
 from storage.layout import Root
 from tasks.champion import champion_or_named
-from tasks.config import PROJECT, Config
+from tasks.config import Config
 from tasks.jobs import Job
+from tasks.studio import LIBRARY
 
-LIBRARY = PROJECT / "tasks" / "studio" / "library"
 DATASET = "library"
 
 
@@ -72,23 +72,23 @@ def demo(options: Options) -> Result:
 
 
 def demo_config(options: Options) -> Config:
-    """A short version of everything, on all cores. Settings that the user gave with --set come last and win."""
+    """A short version of everything, on all cores. What the user gave with --set comes last and wins."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     config = options.config()
-    return config.with_(
-        {
-            "train.steps": config.train.short_steps,
-            "evaluate.clips": 2,
-            "evaluate.seconds": 1.2,
-            # What the shipped model needs for good lips; guidance would double the time.
-            "evaluate.steps": 6,
-            "render.steps": 6,
-            "render.guidance_audio": 1.0,
-            # One worker a core, and a logical CPU more than there are, so that Ray can always place what coordinates.
-            "runtime.num_cpus": cores + 1,
-            "runtime.actors": cores,
-        }
-    )
+    short = {
+        "train.steps": config.train.short_steps,
+        "evaluate.clips": 2,
+        "evaluate.seconds": 1.2,
+        # What the shipped model needs for good lips; guidance would double the time.
+        "evaluate.steps": 6,
+        "render.steps": 6,
+        "render.guidance_audio": 1.0,
+        # One worker a core, and a logical CPU more than there are, so that Ray can always place what coordinates.
+        "runtime.num_cpus": cores + 1,
+        "runtime.actors": cores,
+    }
+    given = {setting.partition("=")[0] for setting in options.settings}
+    return config.with_({name: value for name, value in short.items() if name not in given})
 
 
 def final_table(run: Run, renders: list[dict[str, Any]], comparison: Comparison) -> str:

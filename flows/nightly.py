@@ -7,7 +7,7 @@ from prefect import flow
 from flows.artifacts import publish
 from flows.evaluate import compare_models, show_comparison
 from flows.options import Options
-from flows.preprocess import build_clips, catalogue_clips, find_footage, show_dataset, version_before
+from flows.preprocess import build_clips, catalogue_clips, find_footage, show_dataset, source_item, version_before
 from flows.run import Result, Run
 from flows.train import fit_model, promote_if_better, register_model, show_training
 from storage.layout import Root
@@ -29,6 +29,7 @@ def nightly(options: Options, sources: list[str], dataset: str) -> Result:
         )
         catalogue_clips(built, config)
         stage["result"] = built.summary
+    run.items += [source_item(row) for row in built.sources]
     show_dataset(run, built, dataset)
     if built.version == before:
         result = run.finish(dataset=f"{dataset}@{built.version}", promoted=False, table="nothing new: no training")

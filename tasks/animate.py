@@ -34,6 +34,7 @@ from tasks.windows import WindowRenderer
 
 _PEAK = 255.0**2
 _MEASURED_S = 8.0
+_GREY = 128.0
 
 
 def animate_image(
@@ -102,7 +103,7 @@ def read_portrait(path: str | os.PathLike[str], largest: int) -> NDArray[np.uint
         data = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise InputFailed(os.fspath(path), f"cannot be read: {error}", "check the path", stage="probe") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    image = _on_grey(data) if len(data) else None
     if image is None:
         raise InputFailed(os.fspath(path), "is not a picture", "give a PNG, JPEG or WebP file", stage="probe")
     height, width = image.shape[:2]
@@ -111,6 +112,16 @@ def read_portrait(path: str | os.PathLike[str], largest: int) -> NDArray[np.uint
     if size != (width, height):
         image = cv2.resize(image, (size[0], size[1]), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _on_grey(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """A picture file as uint8 BGR, turned upright, with grey where it is transparent; None if it is no picture."""
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if image is None or raw is None or raw.ndim != 3 or raw.shape[2] != 4 or raw.shape[:2] != image.shape[:2]:
+        return None if image is None else np.asarray(image, dtype=np.uint8)
+    share = raw[..., 3:].astype(np.float32) / np.iinfo(raw.dtype).max
+    return np.asarray(np.rint(image * share + _GREY * (1 - share)), dtype=np.uint8)
 
 
 def _largest_face(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storage.errors import ConfigError
 
-PROJECT = Path(__file__).resolve().parents[1]
+
+def settings_folder(code: Path, prefix: Path) -> Path:
+    """Where params.yaml and infra/profiles lie: beside the code in a checkout, else where a wheel puts its data."""
+    return code if (code / "params.yaml").is_file() else prefix / "share" / "dubwright"
+
+
+PROJECT = settings_folder(Path(__file__).resolve().parents[1], Path(sys.prefix))
 PARAMS = PROJECT / "params.yaml"
 PROFILES = PROJECT / "infra" / "profiles"
 

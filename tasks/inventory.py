@@ -113,7 +113,8 @@ def _faces(config: Config) -> Iterator[Finding]:
     files = [place] if place.is_file() else sorted(place.glob("*.onnx"))
     detail = f"{len(files)} file(s), {_megabytes(files)}; licence: {terms}"
     if not files:
-        yield _finding(f"face pack {pack}", "missing", f"{place} is empty", "dubwright train --stage facepack")
+        remedy = "dubwright train --stage detector, landmarks and recogniser"
+        yield _finding(f"face pack {pack}", "missing", f"{place} is empty", remedy)
     elif terms == NON_COMMERCIAL:
         yield _finding(
             f"face pack {pack}", "warning", detail, "not for commercial use: bring a licensed pack by --face-pack"
@@ -124,14 +125,20 @@ def _faces(config: Config) -> Iterator[Finding]:
 
 def _packs(config: Config) -> Iterator[Finding]:
     """The parts that the configuration takes from a shipped pack, or from a folder."""
-    for part in ("speech", "sync", "text"):
+    for part in ("speech", "sync", "text", "emotion"):
         source = getattr(config.audio, part)
+        if source == "none":
+            yield _finding(f"{part} pack", "ok", "none: what it measures is left out")
+            continue
         place = Path(source) if Path(source).is_dir() else PACKS / source / part
         files = [file for file in sorted(place.rglob("*")) if file.is_file()]
         if files:
             yield _finding(f"{part} pack {source}", "ok", _megabytes(files))
         elif part == "speech" and not (PACKS / source).is_dir():
             yield from _whisper(source)
+        elif part == "emotion":
+            yield _finding(f"{part} pack {source}", "warning", f"nothing in {place} (optional)",
+                           "emotions are not measured; dubwright train --stage emotion makes it")  # fmt: skip
         else:
             yield _finding(f"{part} pack {source}", "missing", f"nothing in {place}", f"dubwright train --stage {part}")
     champion = [file for file in sorted((PACKS / "studio" / "champion").rglob("*")) if file.is_file()]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli import APP
+from flows.cli import APP, run
 from tests.conftest import PROJECT, Command
 
 COMMANDS = (
@@ -149,3 +149,34 @@ def test_documented_commands_and_their_options_exist(line: str) -> None:
     path = words[:2] if words[0] in ("dataset", "models", "catalog", "studio") else words[:1]
     text = help_of(*path)
     assert [word for word in words if word.startswith("-") and not re.search(rf"{word}[ ,]", text)] == []
+
+
+@pytest.mark.parametrize("words", [[], ["catalog"]])
+def test_a_command_without_words_shows_its_help_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("flows.cli.take_stdout", lambda: None)  # it would keep pytest's own
+    assert run(words) == 2
+    shown = "".join(capsys.readouterr()).strip()
+    assert shown.startswith("Usage: dubwright")
+    assert "→" not in shown
+
+
+def test_the_demo_is_short_but_the_user_s_settings_win() -> None:
+    from flows.demo import demo_config
+    from flows.options import Options
+
+    quick = demo_config(Options())
+    assert (quick.train.steps, quick.evaluate.clips) == (quick.train.short_steps, 2)
+    mine = demo_config(Options(settings=("train.steps=3", "render.steps=2")))
+    assert (mine.train.steps, mine.render.steps, mine.evaluate.clips) == (3, 2, 2)
+
+
+def test_paths_are_kept_whole(tmp_path: Path) -> None:
+    from flows.cli_jobs import _existing
+
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "sub").mkdir()
+    assert _existing(tmp_path / "sub" / ".." / "a.mp4") == str((tmp_path / "a.mp4").resolve())
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
+    assert _existing(tmp_path / "link.mp4") == str(tmp_path / "link.mp4")

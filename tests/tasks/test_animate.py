@@ -44,6 +44,15 @@ def test_large_pictures_are_shrunk_and_small_ones_kept(tmp_path: Path) -> None:
     assert read_portrait(tmp_path / "large.png", 5000).shape == (300, 1000, 3)
 
 
+def test_what_is_transparent_becomes_grey(tmp_path: Path) -> None:
+    picture = np.full((64, 64, 4), 255, np.uint8)
+    picture[:, 32:, 3] = 0
+    cv2.imwrite(str(tmp_path / "cutout.png"), picture)
+    made = read_portrait(tmp_path / "cutout.png", 500)
+    assert (made[:, :32] == 255).all()
+    assert (made[:, 32:] == 128).all()
+
+
 def test_what_is_no_portrait_is_told(track: Path, tmp_path: Path, config: Config, dubber: Dubber) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
     with pytest.raises(InputRejected, match="no face"):

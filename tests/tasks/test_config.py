@@ -1,9 +1,12 @@
 """The configuration tree: what is written in params.yaml is what is in force, and mistakes are named."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from storage.errors import ConfigError
-from tasks.config import Config, load_config
+from tasks.config import PROFILES, PROJECT, Config, load_config, settings_folder
 
 
 def test_params_yaml_holds_the_defaults_of_the_tree() -> None:
@@ -56,3 +59,17 @@ def test_every_number_has_its_unit_or_meaning() -> None:
     for section in ("faces", "shots", "tracks", "preprocess", "audio"):
         fields = type(getattr(load_config(), section)).model_fields
         assert all(field.description for field in fields.values()), section
+
+
+def test_settings_are_found_beside_the_code_and_in_an_installed_wheel(tmp_path: Path) -> None:
+    assert settings_folder(PROJECT, tmp_path) == PROJECT
+    assert settings_folder(tmp_path / "site-packages", tmp_path) == tmp_path / "share" / "dubwright"
+
+
+def test_a_wheel_carries_the_settings_to_where_they_are_looked_for() -> None:
+    data = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    carried = {
+        f"{target}/{file.name}" for target, patterns in data.items() for name in patterns for file in PROJECT.glob(name)
+    }
+    profiles = {f"share/dubwright/infra/profiles/{file.name}" for file in PROFILES.glob("*.yaml")}
+    assert carried == {"share/dubwright/params.yaml", *profiles}
