@@ -142,6 +142,27 @@ def test_articulation_moves_the_mouth_and_not_the_eyes(spoken: Rendered, index: 
     assert np.abs(spoken.landmarks[1 + index, still] - spoken.landmarks[0, still]).max() < 0.4
 
 
+def test_a_blink_shuts_the_eyes_and_nothing_else() -> None:
+    blink = frames({}, {"AU43": 1.0}, size=(80, 80))
+    eyes = [blink.landmarks[0, list(outline)] for outline in (lm.LEFT_EYE, lm.RIGHT_EYE)]
+    change = np.abs(blink.frames[1].astype(float) - blink.frames[0]).max(-1)
+    assert (blink.materials[1] == EYE).sum() < 0.1 * (blink.materials[0] == EYE).sum()
+    between = slice(int(eyes[0][:, 0].max() + 3), int(eyes[1][:, 0].min() - 2))
+    assert change[int(eyes[0][:, 1].min() - 12) : int(eyes[0][:, 1].max()), between].max() < 25
+
+
+def test_the_open_mouth_is_dark_inside_wherever_the_head_turns() -> None:
+    size = (160, 160)
+    wide = {"jaw": 0.9, "wide": 0.6}
+    rendered = frames(wide, wide | {"yaw": 0.55}, {"jaw": 0.6, "round": 0.9, "yaw": -0.5}, size=size)
+    for picture, landmarks, materials in zip(rendered.frames, rendered.landmarks, rendered.materials, strict=True):
+        hollow = polygon(landmarks, lm.LIPS_INNER, size) & ~np.isin(materials, (LIPS, TEETH, TONGUE))
+        hollow = cv2.erode(hollow.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # a rim's pixel is half a lip's
+        skin = np.median(picture[materials == SKIN].mean(-1))
+        assert hollow.sum() > 30
+        assert np.percentile(picture[hollow].mean(-1), 95) < 0.5 * skin
+
+
 def test_action_units_move_their_features() -> None:
     names = ("AU1", "AU2", "AU4", "AU5", "AU12L", "AU15", "AU20", "AU43L")
     rest, *moved = answers({}, *({name: 1.0} for name in names)).landmarks.numpy()
