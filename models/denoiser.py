@@ -7,19 +7,24 @@ checkpoints load. What is added stands beside it and never inside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import MotionAdapter, UNet2DConditionModel
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.action_units import ActionUnitEncoder
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
-from models.emotion_control import EmotionControl, EmotionFeatures, EmotionSpace
+from models.emotion_control import EmotionControl, EmotionSpace
+from models.fusion import LevelFusion
+from models.hooks import Hooks, adding, hooked
+from models.routing import TimestepRouter
+from models.steering import Conditions, Steering, kept
+from models.temporal import motion_hooks
 
 DENOISERS: dict[str, dict[str, Any]] = {
     # Attention only at 8x8 and in the middle: at 16x16 it doubles the time of a step on a CPU and gains little.
@@ -53,52 +58,11 @@ def build_denoiser(profile: str | Mapping[str, Any] = "studio", **overrides: Any
     return UNet2DConditionModel(in_channels=IN_CHANNELS, out_channels=4, **settings)
 
 
-@dataclass
-class Conditions:
-    """What steers one batch. Everything but the picture can be left out (None).
-
-    Attributes:
-        visual: [B,9,h,w] mask (1), latents of the masked crop (4), latents of the reference (4).
-        mask: [1 or B,1,S,S] the region to generate, 1 inside, at full resolution.
-        audio_tokens: [B,N,D] speech features round each frame.
-        identity: [B,E] unit face embedding.
-        emotion: [B,Dt] pooled embedding of the emotion text, unit length.
-        emotion_image: [1 or B,Di] image features of the person for the emotion's joint embedding; None: not known.
-        emotion_features: what the emotion branch made of these (`Denoiser.prepare`); None: it is run.
-        keep_audio, keep_identity, keep_emotion: [B] 1 or 0: which samples keep the condition (dropped at random in
-            training).
-    """
-
-    visual: Tensor
-    mask: Tensor | None = None
-    audio_tokens: Tensor | None = None
-    identity: Tensor | None = None
-    keep_audio: Tensor | None = None
-    keep_identity: Tensor | None = None
-    emotion: Tensor | None = None
-    emotion_image: Tensor | None = None
-    emotion_features: EmotionFeatures | None = None
-    keep_emotion: Tensor | None = None
-
-
 def visual_channels(mask: Tensor, masked_latents: Tensor, reference_latents: Tensor) -> Tensor:
     """mask [1 or B,1,S,S] and two latents [B,4,h,w] as the 9 channels that follow the noisy latents."""
     small = F.interpolate(mask, size=masked_latents.shape[-2:], mode="area")
     small = small.expand(masked_latents.shape[0], -1, -1, -1).to(masked_latents.dtype)
     return torch.cat([small, masked_latents, reference_latents], dim=1)
-
-
-@contextmanager
-def _added_after_conv_in(unet: UNet2DConditionModel, features: Tensor | None) -> Iterator[None]:
-    # A hook, because the U-Net's class and keys must stay diffusers' own.
-    if features is None:
-        yield
-        return
-    handle = unet.conv_in.register_forward_hook(lambda module, args, output: output + features.to(output.dtype))
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 class Denoiser(nn.Module):
@@ -109,6 +73,11 @@ class Denoiser(nn.Module):
         mask_encoder, identity_projection, audio_projection: each may be None. Without `audio_projection` the speech
             features are the context as they are (`sd15`: whisper's hidden states).
         emotion_space, emotion_control: the emotion branch, both or none.
+        action_unit_encoder, level_fusion, motion_adapter: each may be None.
+        later_unets: U-Nets for the later (less noisy) timesteps; `unet` takes the first.
+        boundaries: the timesteps between them, see `TimestepRouter`; one for each later U-Net.
+    Raises:
+        ValueError: boundaries that do not fit the number of U-Nets.
     """
 
     def __init__(
@@ -119,20 +88,29 @@ class Denoiser(nn.Module):
         audio_projection: AudioProjection | None = None,
         emotion_space: EmotionSpace | None = None,
         emotion_control: EmotionControl | None = None,
+        action_unit_encoder: ActionUnitEncoder | None = None,
+        level_fusion: LevelFusion | None = None,
+        motion_adapter: MotionAdapter | None = None,
+        later_unets: Sequence[UNet2DConditionModel] = (),
+        boundaries: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        if len(boundaries) != len(later_unets):
+            raise ValueError(f"{len(later_unets)} later U-Nets need as many boundaries, got {list(boundaries)}")
         self.unet = unet
         self.mask_encoder = mask_encoder
         self.identity_projection = identity_projection
         self.audio_projection = audio_projection
         self.emotion_space = emotion_space
         self.emotion_control = emotion_control
+        self.action_unit_encoder = action_unit_encoder
+        self.level_fusion = level_fusion
+        self.motion_adapter = motion_adapter
+        self.later_unets = nn.ModuleList(later_unets)
+        self.router = TimestepRouter(boundaries) if self.later_unets else None
 
     def prepare(self, conditions: Conditions) -> Conditions:
-        """`conditions` with what depends neither on the noise nor on the timestep: the emotion-control features.
-
-        The pipeline calls it once for all denoising steps and guidance passes; `forward` calls it where it was not.
-        """
+        """`conditions` with the emotion-control features, which hold for all guidance passes that know the emotion."""
         if conditions.emotion is None or self.emotion_space is None or self.emotion_control is None:
             return replace(conditions, emotion_features=None)
         if conditions.emotion_features is not None:
@@ -140,11 +118,43 @@ class Denoiser(nn.Module):
         joint = self.emotion_space.joint(conditions.emotion, conditions.emotion_image)
         return replace(conditions, emotion_features=self.emotion_control(joint, conditions.visual, conditions.mask))
 
-    def context(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
-        """Context tokens [B,N,W] for cross-attention and the pooled vector [B,P] (None where the U-Net takes none).
+    def steer(self, conditions: Conditions) -> Steering:
+        """All that is the same at every step and timestep, worked out once.
 
         Sound that is left out is all zeros, as in LatentSync.
         """
+        conditions = self.prepare(conditions)
+        visual, feeling = conditions.visual, conditions.emotion_features
+        tokens, pooled = self._audio(conditions)
+        fused_tokens = {} if conditions.audio_tokens is None else {"audio": tokens}
+        if conditions.identity is not None and self.identity_projection is not None:
+            tokens = tokens + kept(self.identity_projection(tokens, conditions.identity), conditions.keep_identity)
+        down, mid = None, None
+        if feeling is not None and self.emotion_control is not None:
+            tokens = tokens + kept(self.emotion_control.read(tokens, feeling), conditions.keep_emotion)
+            pooled = _with(pooled, feeling.pooled, conditions.keep_emotion)
+            down = tuple(kept(residual, conditions.keep_emotion) for residual in feeling.down)
+            mid = kept(feeling.mid, conditions.keep_emotion)
+            fused_tokens["emotion"] = feeling.tokens
+        if conditions.action_units is not None and self.action_unit_encoder is not None:
+            units, added = self.action_unit_encoder(conditions.action_units)
+            tokens = tokens + kept(self.action_unit_encoder.read(tokens, units), conditions.keep_action_units)
+            pooled = _with(pooled, added, conditions.keep_action_units)
+            fused_tokens["action_units"] = units
+        fused = {}
+        if self.level_fusion is not None:
+            keep = {
+                "audio": conditions.keep_audio,
+                "emotion": conditions.keep_emotion,
+                "action_units": conditions.keep_action_units,
+            }
+            fused = self.level_fusion.fuse(fused_tokens, keep, visual, conditions.window)
+        where = None
+        if self.mask_encoder is not None and conditions.mask is not None:
+            where = self.mask_encoder(conditions.mask)
+        return Steering(visual, tokens, pooled, where, down, mid, fused, conditions.window)
+
+    def _audio(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
         batch, reference = conditions.visual.shape[0], conditions.visual
         pooled_dim = self.unet.config.projection_class_embeddings_input_dim
         pooled: Tensor | None = None
@@ -154,39 +164,53 @@ class Denoiser(nn.Module):
             tokens = conditions.audio_tokens
         else:
             tokens, pooled = self.audio_projection(conditions.audio_tokens)
-        tokens = _kept(tokens, conditions.keep_audio)
-        pooled = None if pooled is None else _kept(pooled, conditions.keep_audio)
+        tokens = kept(tokens, conditions.keep_audio)
+        pooled = None if pooled is None else kept(pooled, conditions.keep_audio)
         if pooled_dim and pooled is None:
             pooled = reference.new_zeros(batch, pooled_dim)
-        if conditions.identity is not None and self.identity_projection is not None:
-            tokens = tokens + _kept(self.identity_projection(tokens, conditions.identity), conditions.keep_identity)
-        feeling = conditions.emotion_features
-        if feeling is not None and self.emotion_control is not None:
-            tokens = tokens + _kept(self.emotion_control.read(tokens, feeling), conditions.keep_emotion)
-            if pooled is not None and feeling.pooled is not None:
-                pooled = pooled + _kept(feeling.pooled, conditions.keep_emotion)
         return tokens, pooled
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
-        """noisy [B,4,h,w] at `timesteps` ([B] or a scalar) to the prediction (noise, v or x0, as trained) [B,4,h,w]."""
-        conditions = self.prepare(conditions)
-        tokens, pooled = self.context(conditions)
+    def forward(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions | Steering) -> Tensor:
+        """noisy [B,4,h,w] at `timesteps` ([B] or a scalar) to the prediction (noise, v or x0, as trained) [B,4,h,w].
+
+        Frames of one clip (`window`) have one timestep where several U-Nets share the timesteps.
+        """
+        steering = conditions if isinstance(conditions, Steering) else self.steer(conditions)
+        if self.router is None:
+            return self._predict(self.unet, noisy, timesteps, steering)
+        unets = (self.unet, *self.later_unets)
+        if timesteps.ndim == 0:
+            return self._predict(unets[self.router.pick(timesteps)], noisy, timesteps, steering)
+        groups = self.router.split(timesteps)
+        if len(groups) == 1:
+            return self._predict(unets[next(iter(groups))], noisy, timesteps, steering)
+        order = torch.cat(list(groups.values()))
+        parts = [
+            self._predict(unets[index], noisy[rows], timesteps[rows], steering.select(rows, steering.window))
+            for index, rows in groups.items()
+        ]
+        return torch.cat(parts)[order.argsort()]
+
+    def _predict(self, unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, steering: Steering) -> Tensor:
+        hooks: Hooks = []
+        if steering.after_conv_in is not None:
+            hooks.append((unet.conv_in, adding(steering.after_conv_in)))
+        if self.level_fusion is not None:
+            hooks += self.level_fusion.hooks(unet, steering.fused)
+        if self.motion_adapter is not None and steering.window is not None:
+            hooks += motion_hooks(unet, self.motion_adapter, steering.window)
         residuals: dict[str, Any] = {}
-        if conditions.emotion_features is not None:
-            down = tuple(_kept(residual, conditions.keep_emotion) for residual in conditions.emotion_features.down)
-            mid = _kept(conditions.emotion_features.mid, conditions.keep_emotion)
-            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
-        features = None
-        if self.mask_encoder is not None and conditions.mask is not None:
-            features = self.mask_encoder(conditions.mask)
-        sample = torch.cat([noisy, conditions.visual], dim=1)
-        with _added_after_conv_in(self.unet, features):
-            return self.unet(sample, timesteps, tokens, class_labels=pooled, **residuals).sample
+        if steering.down is not None:
+            residuals = {
+                "down_block_additional_residuals": steering.down, "mid_block_additional_residual": steering.mid,
+            }  # fmt: skip
+        sample = torch.cat([noisy, steering.visual], dim=1)
+        with hooked(hooks):
+            return unet(sample, timesteps, steering.context, class_labels=steering.pooled, **residuals).sample
 
 
-def _kept(values: Tensor, keep: Tensor | None) -> Tensor:
-    """`values` [B,...] times `keep` [B]; as they are without it."""
-    return values if keep is None else values * keep.reshape(-1, *(1,) * (values.ndim - 1))
+def _with(pooled: Tensor | None, added: Tensor | None, keep: Tensor | None) -> Tensor | None:
+    return pooled if pooled is None or added is None else pooled + kept(added, keep)
 
 
 def build_ema(module: nn.Module, decay: float = 0.999) -> EMAModel:

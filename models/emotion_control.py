@@ -101,11 +101,6 @@ class EmotionFeatures:
     down: tuple[Tensor, ...]
     mid: Tensor
 
-    def select(self, index: Tensor) -> EmotionFeatures:
-        """The frames of `index` [K]."""
-        pooled = None if self.pooled is None else self.pooled[index]
-        return EmotionFeatures(self.tokens[index], pooled, tuple(x[index] for x in self.down), self.mid[index])
-
 
 class EmotionControl(ModelMixin, ConfigMixin):
     """A ControlNet that turns a joint embedding into emotion-control features for one picture.

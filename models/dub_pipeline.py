@@ -1,0 +1,329 @@
+"""The pipeline: crops of a face and the speech features of each frame in, the same crops speaking out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, MotionAdapter, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.action_units import ActionUnitEncoder
+from models.autoencoder import decode, encode, to_frames, to_images
+from models.blending import compose, match_surround
+from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
+from models.denoiser import Denoiser, visual_channels
+from models.emotion_control import EmotionControl, EmotionSpace
+from models.fusion import LevelFusion
+from models.sampling import Guidance, denoise, fast_dtype
+from models.steering import Conditions
+from models.temporal import context_windows
+from models.text import TextEncoder, load_text
+
+log = logging.getLogger(__name__)
+
+Values = NDArray[np.floating] | Tensor
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What is rendered, checked: frames and their conditions, each [1,...] for all frames or [F,...]."""
+
+    frames: NDArray[np.uint8]
+    mask: NDArray[np.float32]
+    reference: NDArray[np.uint8]
+    values: dict[str, Tensor]
+    """Conditions that are given: audio_tokens, identity, emotion, emotion_image, action_units."""
+
+    def part(self, span: slice) -> Shot:
+        """The frames of `span`."""
+        count = len(self.frames)
+        mask = self.mask[span] if len(self.mask) == count else self.mask
+        reference = self.reference[span] if len(self.reference) == count else self.reference
+        values = {name: value[span] if len(value) == count else value for name, value in self.values.items()}
+        return Shot(self.frames[span], mask, reference, values)
+
+
+class DubPipeline(DiffusionPipeline):
+    """Repaints the masked region of aligned face crops so that the lips follow the speech and the face an emotion.
+
+    Saved and loaded with `save_pretrained` / `from_pretrained` (safetensors). `vae`, `unet` and `scheduler` are
+    needed; the rest may be None.
+
+    Args:
+        unet_2, unet_3: U-Nets for the later timesteps, see `boundaries`.
+        emotion_space, emotion_control: the emotion branch, both or none.
+        text_encoder, tokenizer: a transformers CLIP text model for emotion texts; None: the studio pack's.
+        crop_size: side S of the crops it was trained on, pixels.
+        audio_context: video frames (of 1/25 s) of sound on each side of a frame in its audio tokens.
+        boundaries: timesteps in falling order at which the next U-Net takes over (`models.routing`).
+        window, window_overlap: frames that temporal attention sees at a time, and frames shared by neighbours.
+    Attributes:
+        compute_dtype: what float32 weights compute in; None takes `fast_dtype` of the device. With float32 the
+            result does not depend on the processor.
+    """
+
+    compute_dtype: torch.dtype | None = None
+
+    model_cpu_offload_seq = (
+        "text_encoder->emotion_space->emotion_control->audio_projection->identity_projection->action_unit_encoder"
+        "->level_fusion->mask_encoder->motion_adapter->unet->unet_2->unet_3->vae"
+    )
+    _optional_components: ClassVar[list[str]] = [
+        "mask_encoder",
+        "identity_projection",
+        "audio_projection",
+        "speech_encoder",
+        "emotion_space",
+        "emotion_control",
+        "action_unit_encoder",
+        "level_fusion",
+        "motion_adapter",
+        "unet_2",
+        "unet_3",
+        "text_encoder",
+        "tokenizer",
+    ]
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        unet: UNet2DConditionModel,
+        scheduler: DDIMScheduler,
+        mask_encoder: MaskEncoder | None = None,
+        identity_projection: IdentityProjection | None = None,
+        audio_projection: AudioProjection | None = None,
+        speech_encoder: Any | None = None,
+        emotion_space: EmotionSpace | None = None,
+        emotion_control: EmotionControl | None = None,
+        action_unit_encoder: ActionUnitEncoder | None = None,
+        level_fusion: LevelFusion | None = None,
+        motion_adapter: MotionAdapter | None = None,
+        unet_2: UNet2DConditionModel | None = None,
+        unet_3: UNet2DConditionModel | None = None,
+        text_encoder: Any | None = None,
+        tokenizer: Any | None = None,
+        crop_size: int = 128,
+        audio_context: int = 2,
+        boundaries: tuple[int, ...] | None = None,
+        window: int = 16,
+        window_overlap: int = 4,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae, unet=unet, scheduler=scheduler, mask_encoder=mask_encoder,
+            identity_projection=identity_projection, audio_projection=audio_projection, speech_encoder=speech_encoder,
+            emotion_space=emotion_space, emotion_control=emotion_control, action_unit_encoder=action_unit_encoder,
+            level_fusion=level_fusion, motion_adapter=motion_adapter, unet_2=unet_2, unet_3=unet_3,
+            text_encoder=text_encoder, tokenizer=tokenizer,
+        )  # fmt: skip
+        self.register_to_config(
+            crop_size=crop_size, audio_context=audio_context, boundaries=list(boundaries or ()), window=window,
+            window_overlap=window_overlap,
+        )  # fmt: skip
+        self._text: TextEncoder | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the constructor that are no components: `DubPipeline(**p.components, **p.settings)`."""
+        names = ("crop_size", "audio_context", "boundaries", "window", "window_overlap")
+        return {name: self.config[name] for name in names}
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The U-Nets with their conditions as one module; it shares the pipeline's weights."""
+        return Denoiser(
+            self.unet, self.mask_encoder, self.identity_projection, self.audio_projection, self.emotion_space,
+            self.emotion_control, self.action_unit_encoder, self.level_fusion, self.motion_adapter,
+            [unet for unet in (self.unet_2, self.unet_3) if unet is not None], self.config.boundaries,
+        )  # fmt: skip
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """As diffusers' own, without the folders of this machine that it notes in the configurations."""
+        super().save_pretrained(save_directory, **options)
+        for file in Path(save_directory).rglob("*.json"):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(content, dict) and content.pop("_name_or_path", None) is not None:
+                file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    def encode_emotion(self, emotion: str | Values) -> Tensor:
+        """An emotion text (or its pooled embedding [Dt] or [F,Dt]) to unit vectors float32 [1 or F,Dt].
+
+        Raises:
+            ValueError: the text encoder at hand, or the embedding, is not of the width that the model was trained with.
+        """
+        if isinstance(emotion, str):
+            if self._text is None:
+                own = self.text_encoder is not None and self.tokenizer is not None
+                self._text = TextEncoder(self.tokenizer, self.text_encoder) if own else load_text("studio")
+            emotion = self._text.encode([emotion])[1]
+        rows = _rows(emotion)
+        if self.emotion_space is not None and rows.shape[-1] != self.emotion_space.config.text_dim:
+            raise ValueError(
+                f"emotion embeddings of width {rows.shape[-1]} where the model wants "
+                f"{self.emotion_space.config.text_dim}: give the pipeline the text_encoder it was trained with"
+            )
+        return torch.nn.functional.normalize(rows, dim=-1)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Shape of one frame's latents: channels, height, width."""
+        side = self.config.crop_size // 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return (self.vae.config.latent_channels, side, side)
+
+    def sample_noise(self, generator: torch.Generator | None = None) -> Tensor:
+        """Noise [4,h,w] for `initial_noise`: windows of one shot that start from the same noise do not flicker."""
+        return torch.randn(self.latent_shape, generator=generator)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        frames: NDArray[np.uint8],
+        mask: NDArray[np.floating],
+        reference: NDArray[np.uint8],
+        audio_tokens: Values | None = None,
+        identity: Values | None = None,
+        emotion: str | Values | None = None,
+        num_inference_steps: int = 10,
+        guidance_audio: float = 1.5,
+        guidance_identity: float = 1.0,
+        guidance_emotion: float = 1.0,
+        generator: torch.Generator | None = None,
+        initial_noise: Tensor | None = None,
+        batch_size: int = 16,
+        callback: Callable[[int, int], None] | None = None,
+        action_units: Values | None = None,
+        emotion_image: Values | None = None,
+        guidance_action_units: float = 1.0,
+    ) -> NDArray[np.uint8]:
+        """Render a window of frames.
+
+        Args:
+            frames: uint8 [F,S,S,3] aligned crops; S is `config.crop_size`.
+            mask: float [S,S] or [F,S,S], 1 where to generate. Outside it the crops come back untouched.
+            reference: uint8 [S,S,3] or [F,S,S,3]: the person, mouth visible.
+            audio_tokens: float [F,N,D] of `models.speech.frame_tokens`; None generates without sound.
+            identity: float [E] (or [F,E]) unit face embedding, or None.
+            emotion: what to feel: a text ("barely holding back tears"), or the pooled embedding of one, float [Dt] or
+                [F,Dt]. A model without an emotion branch logs it and does not follow it.
+            num_inference_steps: DDIM steps.
+            guidance_audio, guidance_identity, guidance_emotion, guidance_action_units: scale of each condition; 1
+                takes it as it is, above 1 follows it more (one or two more passes through the U-Net for each that is
+                not 1; see `models.sampling.Guidance`).
+            generator: source of the noise where `initial_noise` is not given.
+            initial_noise: [4,h,w], shared by all frames (see `sample_noise`).
+            batch_size: frames in the U-Net at a time; bounds memory, does not change the result. With temporal
+                attention the U-Net sees `config.window` frames at a time instead.
+            callback: called as callback(done, total) after each step.
+            action_units: float [F,20] (or [20]) in the order of `models.action_units.AUS`, 0..1; None leaves them to
+                the other conditions.
+            emotion_image: float [Di] (or [F,Di]) image features of the person for the emotion's joint embedding; None
+                takes `identity` where it is of that width.
+        Returns:
+            uint8 [F,S,S,3].
+        Raises:
+            ValueError: shapes that do not fit together.
+        """
+        shot = self._check(frames, mask, reference, audio_tokens)
+        given = {"audio_tokens": audio_tokens, "identity": identity, "action_units": action_units}
+        if emotion is not None and (self.emotion_space is None or self.emotion_control is None):
+            log.info("this model has no emotion branch: the face keeps its own expression, not %r", emotion)
+        elif emotion is not None:
+            person = identity if emotion_image is None else emotion_image
+            given |= {"emotion": self.encode_emotion(emotion), "emotion_image": self._person(person)}
+        for name, value in given.items():
+            if value is not None:
+                shot.values[name] = torch.as_tensor(value) if name == "audio_tokens" else _rows(value)
+        for name, value in shot.values.items():
+            if len(value) not in ((len(frames),) if name == "audio_tokens" else (1, len(frames))):
+                raise ValueError(f"{name} of {len(value)} frames for {len(frames)} frames")
+        noise = self.sample_noise(generator) if initial_noise is None else initial_noise.reshape(self.latent_shape)
+        scales = {
+            "audio": guidance_audio,
+            "identity": guidance_identity,
+            "emotion": guidance_emotion,
+            "action_units": guidance_action_units,
+        }
+        count = len(shot.frames)
+        chunk = batch_size if self.motion_adapter is None else count
+        total, out = -(-count // chunk) * num_inference_steps, np.empty_like(shot.frames)
+        for start in range(0, count, chunk):
+            part = slice(start, min(start + chunk, count))
+            steps_before = start // chunk * num_inference_steps
+            out[part] = self._render(
+                shot.part(part), noise, num_inference_steps, scales, batch_size,
+                _counting(callback, steps_before, total),
+            )  # fmt: skip
+        return out
+
+    def _check(self, frames: NDArray[Any], mask: NDArray[Any], reference: NDArray[Any], audio: Any) -> Shot:
+        size = self.config.crop_size
+        frames, reference = np.asarray(frames), np.asarray(reference)
+        mask_map = np.asarray(mask, dtype=np.float32).reshape(-1, size, size)
+        reference = reference[None] if reference.ndim == 3 else reference
+        if frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
+            raise ValueError(f"frames must be uint8 [F,{size},{size},3], got {frames.dtype} {frames.shape}")
+        if reference.shape[1:] != (size, size, 3) or len(reference) not in (1, len(frames)):
+            raise ValueError(f"reference must be uint8 [{size},{size},3] or one a frame, got {reference.shape}")
+        if len(mask_map) not in (1, len(frames)):
+            raise ValueError(f"{len(mask_map)} masks for {len(frames)} frames")
+        return Shot(frames, mask_map, reference, {})
+
+    def _person(self, features: Values | None) -> Values | None:
+        fits = features is not None and np.shape(features)[-1] == self.emotion_space.config.image_dim
+        return features if fits else None
+
+    def _conditions(self, shot: Shot, images: Tensor, batch_size: int) -> Conditions:
+        """What the shot gives the denoiser; `images` are its frames, on the device."""
+        count, where = len(images), torch.from_numpy(shot.mask).to(images)[:, None]
+        masked_latents = self._encode(images * (1 - where), batch_size)
+        reference_latents = self._encode(to_images(shot.reference).to(images), batch_size)
+        visual = visual_channels(where, masked_latents, reference_latents.expand_as(masked_latents))
+        conditions = Conditions(visual, where, window=None if self.motion_adapter is None else count)
+        for name, value in shot.values.items():
+            setattr(conditions, name, value.to(images).expand(count, *value.shape[1:]))
+        return conditions
+
+    def _encode(self, images: Tensor, batch_size: int) -> Tensor:
+        return torch.cat([encode(self.vae, part) for part in images.split(batch_size)])
+
+    def _render(
+        self,
+        shot: Shot,
+        noise: Tensor,
+        steps: int,
+        scales: dict[str, float],
+        batch_size: int,
+        on_step: Callable[[int], None] | None,
+    ) -> NDArray[np.uint8]:
+        device, dtype, count = self._execution_device, self.unet.dtype, len(shot.frames)
+        images = to_images(shot.frames).to(device, dtype)
+        compute = self.compute_dtype or fast_dtype(device)
+        windows = None
+        if self.motion_adapter is not None:
+            windows = context_windows(count, self.config.window, self.config.window_overlap)
+        with torch.autocast(device.type, compute, enabled=dtype == torch.float32 and compute != dtype):
+            guidance = Guidance(self.denoiser, self._conditions(shot, images, batch_size), scales)
+            start = noise.to(device, torch.float32).expand(count, -1, -1, -1)
+            latents = denoise(guidance, self.scheduler, start, steps, windows, dtype, on_step)
+            parts = [decode(self.vae, part).float().cpu() for part in latents.to(dtype).split(batch_size)]
+        made = match_surround(to_images(shot.frames), torch.cat(parts), torch.from_numpy(shot.mask)[:, None])
+        return compose(shot.frames, to_frames(made), shot.mask)
+
+
+def _rows(value: Values) -> Tensor:
+    """[D] or [F,D] as float32 [1 or F,D]."""
+    rows = torch.as_tensor(value).float()
+    return rows.reshape(-1, rows.shape[-1])
+
+
+def _counting(callback: Callable[[int, int], None] | None, done: int, total: int) -> Callable[[int], None] | None:
+    return None if callback is None else (lambda step: callback(done + step, total))
