@@ -1,0 +1,105 @@
+"""Whether each condition does its own work: one is exchanged, everything else (noise too) stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from models.emotion import EMOTIONS
+from models.pipeline import DubPipeline
+from tasks.captions import sentence
+from tasks.config import Config
+from tasks.evaluate_measures import (
+    Frames,
+    Samples,
+    change_within,
+    correlation,
+    mean_change,
+    mean_cosine,
+    speaking_region,
+)
+from tasks.evaluate_meter import Meter
+from tasks.evaluate_render import has_emotion_branch, other_sound, render_clip, shown
+from tasks.training.data import TrainingClip
+
+FRAMES = 24
+"""Rendered of each clip for each exchange: enough for the sync expert and for a vote of the judge."""
+EMOTION_CLIPS = 2
+"""Clips that are rendered in all eight emotions; each costs twenty-two renderings."""
+
+Said = Callable[[int], None]
+
+
+def shuffled_sound(
+    pipeline: DubPipeline, clips: Sequence[TrainingClip], features: Sequence[torch.Tensor], number: int,
+    config: Config, seed: int, meter: Meter, samples: Samples,
+) -> None:  # fmt: skip
+    """Render clip `number` with the next clip's sound: it must not give the clip's own lips. By both protocols."""
+    clip, other = clips[number], features[(number + 1) % len(clips)]
+    for suffix, from_middle in (("", True), ("_start", False)):
+        wrong = render_clip(pipeline, clip, other_sound(other, features[number], from_middle), config, seed)
+        if "landmarks" in meter.faces.gives:
+            found = correlation(meter.openings(wrong), clip.mouth_opening[: len(wrong)])
+            samples.add(**{f"mouth_correlation_shuffled{suffix}": found})
+        if from_middle and (result := meter.lips(clip, wrong)) is not None:
+            samples.add(lse_c_shuffled=result.confidence)
+
+
+def exchanges(
+    pipeline: DubPipeline, clips: Sequence[TrainingClip], features: Sequence[torch.Tensor], number: int,
+    config: Config, seed: int, meter: Meter, samples: Samples,
+) -> None:  # fmt: skip
+    """Exchange the sound, the person and (where the model has the branch) the emotion of clip `number`."""
+    clip, other = clips[number], clips[(number + 1) % len(clips)]
+    frames = min(FRAMES, len(shown(clip, config)))
+    plain = render_clip(pipeline, clip, features[number], config, seed, frames=frames)
+    region = speaking_region(clip.landmarks[:frames], plain.shape[1])
+    if other is not clip:
+        sound = other_sound(features[(number + 1) % len(clips)], features[number], from_middle=True)
+        heard = render_clip(pipeline, clip, sound, config, seed, frames=frames)
+        samples.add(
+            control_audio_change=mean_change(plain, heard), control_audio_lips=change_within(plain, heard, region)
+        )
+    if other.speaker != clip.speaker:
+        swapped = render_clip(pipeline, clip, features[number], config, seed, frames=frames, person=other)
+        samples.add(control_identity_change=mean_change(plain, swapped))
+        if "embedding" in meter.faces.gives:
+            ours = meter.identity(swapped)
+            old, new = (mean_cosine(ours, meter.identity(who.frames[-12:])) for who in (clip, other))
+            samples.add(control_identity_new=new, control_identity_old=old)
+    if has_emotion_branch(pipeline) and meter.judge is not None and number < EMOTION_CLIPS:
+        _emotions(pipeline, clip, features[number], config, seed, meter, samples, frames)
+
+
+def _emotions(
+    pipeline: DubPipeline, clip: TrainingClip, features: torch.Tensor, config: Config, seed: int, meter: Meter,
+    samples: Samples, frames: int,
+) -> None:  # fmt: skip
+    """Ask for every emotion at every intensity, with the clip's own sound."""
+
+    def made(emotion: str, level: int) -> Frames:
+        text = sentence(emotion, level)
+        return render_clip(pipeline, clip, features, config, seed, frames=frames, emotion=text)
+
+    calm = made("neutral", 0)
+    region = speaking_region(clip.landmarks[:frames], calm.shape[1])
+    own = meter.lips(clip, calm)
+    samples.add(**_read(meter, calm, "neutral"))
+    for emotion in EMOTIONS[1:]:
+        levels = [made(emotion, level) for level in (1, 2, 3)]
+        full = levels[-1]
+        samples.add(
+            control_emotion_change=mean_change(calm, full),
+            control_emotion_lips=change_within(calm, full, region),
+            **_read(meter, full, emotion),
+        )
+        shows = [meter.strength(rendered, emotion) for rendered in levels]
+        samples.add(emotion_order=float(shows[0] < shows[1] < shows[2]))
+        if own is not None and (lips := meter.lips(clip, full)) is not None:
+            samples.add(lse_c_emotion=lips.confidence, lse_c_calm=own.confidence)
+
+
+def _read(meter: Meter, rendered: Frames, emotion: str) -> dict[str, float]:
+    right = float(meter.feels(rendered) == emotion)
+    return {"emotion_accuracy": right, f"emotion_accuracy_{emotion}": right}

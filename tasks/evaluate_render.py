@@ -1,0 +1,115 @@
+"""Renderings for measuring: a held-out clip repainted from its own sound, or with one condition exchanged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.landmarks106 import kps_from
+from models.pipeline import DubPipeline
+from models.speech import frame_tokens
+from storage.errors import NotFound
+from tasks.config import Config
+from tasks.masks import dub_mask
+from tasks.quality import head_pose
+from tasks.references import of_frames, spread
+from tasks.training.data import Rows, TrainingClip, read_clips, rows_of
+
+Frames = NDArray[np.uint8]
+EMOTION_BRANCH = "emotion_control"
+"""The pipeline's component that follows an emotion text."""
+
+
+def held_out(dataset: Rows, config: Config) -> list[TrainingClip]:
+    """The clips that are rendered: the first `config.evaluate.clips` of the split by id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    settings = config.evaluate
+    rows = sorted(rows_of(dataset, settings.split), key=lambda row: str(row["clip_id"]))[: settings.clips]
+    clips = list(read_clips(rows))
+    if not clips:
+        remedy = "build the dataset with more speakers, or set evaluate.split"
+        raise NotFound(f"no usable clips in split {settings.split!r}", remedy)
+    return clips
+
+
+def shown(clip: TrainingClip, config: Config, frames: int | None = None) -> TrainingClip:
+    """The part of a clip that is rendered: its first `config.evaluate.seconds`, or so many `frames`."""
+    count = max(2, int(np.searchsorted(clip.pts, clip.pts[0] + config.evaluate.seconds - 1e-6)))
+    count = count if frames is None else min(frames, len(clip))
+    values = vars(clip) | {
+        name: getattr(clip, name)[:count] for name in ("frames", "labels", "landmarks", "pts", "mouth_opening")
+    }
+    return TrainingClip(**values)
+
+
+def has_emotion_branch(pipeline: DubPipeline) -> bool:
+    """Whether the model follows an emotion text."""
+    return getattr(pipeline, EMOTION_BRANCH, None) is not None
+
+
+def render_clip(
+    pipeline: DubPipeline,
+    clip: TrainingClip,
+    features: torch.Tensor,
+    config: Config,
+    seed: int = 0,
+    *,
+    frames: int | None = None,
+    emotion: str | None = None,
+    person: TrainingClip | None = None,
+) -> Frames:
+    """The shown part of a clip, lower face repainted from `features` of a sound.
+
+    References come from the rest of the clip, whose mouth says something else (its last frame where nothing is left):
+    for each window of `config.render.window_frames` frames the one with the nearest head pose.
+
+    Args:
+        frames: render so many, not `config.evaluate.seconds`.
+        emotion: a text for the emotion branch; None asks for nothing.
+        person: take references and identity from this clip instead.
+    """
+    part, render, source = shown(clip, config, frames), config.render, person or clip
+    asked: dict[str, Any] = {} if emotion is None else {"emotion": emotion}
+    made = pipeline(
+        part.frames,
+        dub_mask(part.frames.shape[1]),
+        references_for(source, len(part), render.window_frames, render.references, clip),
+        frame_tokens(features, part.pts, pipeline.config.audio_context),
+        source.identity,
+        num_inference_steps=config.evaluate.steps,
+        guidance_audio=render.guidance_audio,
+        guidance_identity=render.guidance_identity,
+        generator=torch.Generator().manual_seed(seed),
+        **asked,
+    )
+    return np.asarray(made, np.uint8)
+
+
+def references_for(
+    source: TrainingClip, count: int, window: int, most: int, posed: TrainingClip | None = None
+) -> Frames:
+    """The reference of each of the first `count` frames of `posed` (of `source` where none is given), from frames of
+    `source` that are not rendered: uint8 [count,S,S,3], see `render_clip`.
+    """
+    poses = head_pose(kps_from(source.landmarks))
+    wanted = poses if posed is None else head_pose(kps_from(posed.landmarks))
+    rest = np.arange(len(source)) >= count
+    chosen = spread(poses, rest, len(source) - 1, most)
+    references = of_frames(source.frames, poses, chosen)
+    windows = [slice(start, min(start + window, count)) for start in range(0, count, window)]
+    return np.concatenate(
+        [np.repeat(references.near(wanted[part])[None], part.stop - part.start, axis=0) for part in windows]
+    )
+
+
+def other_sound(features: torch.Tensor, like: torch.Tensor, from_middle: bool) -> torch.Tensor:
+    """Another clip's speech features, from its start or from its middle on, repeated or cut to the length of `like`."""
+    turned = features.roll(-(len(features) // 2), 0) if from_middle else features
+    times = -(-len(like) // max(1, len(turned)))
+    return turned.repeat(times, *[1] * (turned.ndim - 1))[: len(like)]
