@@ -32,6 +32,7 @@ QUIET = {
 }
 PATIENT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "60",  # the first start takes 10-16 s on two cores
+    "RAY_worker_niceness": "0",  # the default of 15 starves the workers wherever anything else runs
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # the default of 2 s costs a short training run as much again
 }
 # Ray's token check is for clusters that others can reach; a Ray started here listens on this machine only.
