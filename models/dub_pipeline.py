@@ -113,7 +113,7 @@ class DubPipeline(DiffusionPipeline):
         tokenizer: Any | None = None,
         crop_size: int = 128,
         audio_context: int = 2,
-        boundaries: tuple[int, ...] | None = None,
+        boundaries: list[int] | None = None,
         window: int = 16,
         window_overlap: int = 4,
     ) -> None:
