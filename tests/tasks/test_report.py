@@ -15,6 +15,7 @@ from storage import media
 from storage.layout import Root
 from storage.schema import CLIPS, RENDERS, RUNS, row
 from tasks.report import Report, clock, number, write_report
+from tasks.report_media import _Moments
 from tests.flows.browser import find_browser, open_browser
 
 SECONDS, FPS = 2, 25
@@ -127,3 +128,17 @@ def test_numbers_read_well() -> None:
         "–", "–", "0.1235", "29.97", "12,345", "yes",
     ]  # fmt: skip
     assert [clock(value) for value in (4.25, 65, 7380, None)] == ["4.2 s", "1 min 05 s", "2 h 03 min", "–"]
+
+
+def test_noise_of_single_pixels_does_not_widen_a_still() -> None:
+    random = np.random.default_rng(0)
+    old = np.full((1080, 1920, 3), 120, np.uint8)
+    new = old.copy()
+    new[random.integers(0, 1080, 200), random.integers(0, 1920, 200)] += 30
+    new[400:500, 800:900] = 20
+    moments = _Moments()
+    moments.see(0.0, old, new)
+    [(_, _, before, after)] = moments.best.values()
+    assert before.shape == after.shape
+    assert 200 <= after.shape[0] <= 230
+    assert (after == 20).all(axis=2).sum() == 100 * 100
