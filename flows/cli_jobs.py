@@ -161,7 +161,10 @@ def nightly(
     dataset: Annotated[str, typer.Option("--dataset", help="Name of the dataset to extend.")] = "nightly",
 ) -> Outcome:
     """One nightly run now: new footage, dataset version, warm-start training, evaluation, gate."""
-    places = [_existing(source) for source in sources or [options.place().local / "incoming"]]
+    if not sources:
+        sources = [options.place().local / "incoming"]
+        sources[0].mkdir(parents=True, exist_ok=True)
+    places = [_existing(source) for source in sources]
     return _finished(_flow(options, "nightly", "nightly", sources=places, dataset=dataset))
 
 
@@ -202,7 +205,8 @@ def _finished(result: dict[str, Any], more: str = "") -> Outcome:
         }
         for entry in result["items"][:ITEMS_SHOWN]
     ]  # fmt: skip
-    parts = [result.get("table", ""), more, table(rows) if rows and not result.get("table") else ""]
+    columns = [name for name in ("input", "status", "output", "reason") if any(row[name] for row in rows)]
+    parts = [result.get("table", ""), more, table(rows, columns) if rows and not result.get("table") else ""]
     if len(result["items"]) > ITEMS_SHOWN:
         parts.append(f"… and {len(result['items']) - ITEMS_SHOWN} more (in the report, or with --json)")
     counts = ", ".join(f"{count} {status}" for status, count in result["counts"].items())

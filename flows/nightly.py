@@ -7,7 +7,7 @@ from prefect import flow
 from flows.artifacts import publish
 from flows.evaluate import compare_models, show_comparison
 from flows.options import Options
-from flows.preprocess import build_clips, catalogue_clips, find_footage, show_dataset, source_item, version_before
+from flows.preprocess import build_clips, catalogue_clips, find_footage, show_dataset, source_items, version_before
 from flows.run import Result, Run
 from flows.train import fit_model, promote_if_better, register_model, show_training
 from storage.layout import Root
@@ -24,17 +24,16 @@ def nightly(options: Options, sources: list[str], dataset: str) -> Result:
     before = version_before(root, dataset)
 
     with run.stage("preprocess") as stage:
-        built = build_clips(
-            find_footage(sources), dataset, config, run.run_id, message=f"nightly {run.started:%Y-%m-%d}"
-        )
+        footage = find_footage(sources)
+        if not footage and before is None:
+            return _nothing(run, f"no footage in {', '.join(sources)} yet")
+        built = build_clips(footage, dataset, config, run.run_id, message=f"nightly {run.started:%Y-%m-%d}")
         catalogue_clips(built, config)
         stage["result"] = built.summary
-    run.items += [source_item(row) for row in built.sources]
+    run.items += source_items(built)
     show_dataset(run, built, dataset)
     if built.version == before:
-        result = run.finish(dataset=f"{dataset}@{built.version}", promoted=False, table="nothing new: no training")
-        publish(result, "nightly")
-        return result
+        return _nothing(run, "nothing new: no training", f"{dataset}@{built.version}")
     dataset_id = f"{dataset}@{built.version}"
 
     with run.stage("train") as stage:
@@ -50,5 +49,11 @@ def nightly(options: Options, sources: list[str], dataset: str) -> Result:
     show_training(run, trained, challenger)
     show_comparison(run, comparison)
     result = run.finish(dataset=dataset_id, model=challenger.model_id, promoted=comparison.promoted)
+    publish(result, "nightly")
+    return result
+
+
+def _nothing(run: Run, why: str, dataset_id: str | None = None) -> Result:
+    result = run.finish(dataset=dataset_id, promoted=False, table=why)
     publish(result, "nightly")
     return result

@@ -37,7 +37,7 @@ def preprocess(options: Options, sources: list[str], dataset: str, message: str 
         stage["result"] = built.summary
     with run.stage("catalog") as stage:
         stage["result"] = catalogue_clips(built, config)
-    run.items += [source_item(row) for row in built.sources]
+    run.items += source_items(built)
     show_dataset(run, built, dataset)
     run.show(lineage={"dataset": f"{dataset}@{built.version}"})
     result = run.finish(dataset=f"{dataset}@{built.version}")
@@ -98,6 +98,11 @@ def version_before(root: Root, dataset: str) -> str | None:
         return versions.show_version(root, dataset).version
     except NotFound:
         return None
+
+
+def source_items(built: Built) -> list[dict[str, Any]]:
+    """Every source of a run as an item of its result, by name: they end in any order."""
+    return [source_item(row) for row in sorted(built.sources, key=lambda row: str(row["uri"]))]
 
 
 def source_item(row: dict[str, Any]) -> dict[str, Any]:

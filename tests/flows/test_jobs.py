@@ -214,3 +214,13 @@ def test_real_footage_goes_through_whole(dubwright: Command, shared_dir: Path, t
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
     check_dub(video, out)
+
+
+def test_a_night_without_footage_makes_its_folder_and_nothing_else(dubwright: Command, root: Root) -> None:
+    told = dubwright("nightly", "--json")
+    assert told.returncode == 0, told.stderr
+    result = the_object(told.stdout)
+    assert (result["items"], result["dataset"], result["promoted"]) == ([], None, False)
+    assert "no footage" in result["table"]
+    assert (root.local / "incoming").is_dir()
+    assert not (root.local / "datasets" / "nightly").exists()
