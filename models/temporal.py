@@ -22,14 +22,14 @@ MAX_FRAMES = 32
 def build_motion_adapter(unet: UNet2DConditionModel, **overrides: Any) -> MotionAdapter:
     """Untrained motion modules that fit `unet`; their last projections are zero, so frames do not see each other yet.
 
-    At SD 1.5's size keys and shapes are `MotionAdapter()`'s own. The studio's U-Net takes them on its way up only,
-    one a block (LatentSync's decoder-only form): there the time of a step counts.
+    At SD 1.5's size keys and shapes are `MotionAdapter()`'s own. A U-Net of one layer a block (the studio's) takes
+    them on its way up only, one a block, as LatentSync's decoder-only form: there the time of a step counts.
 
     Args:
         overrides: arguments of diffusers' MotionAdapter that replace what follows from `unet`.
     """
     config = unet.config
-    small = config.block_out_channels[0] < 320
+    small = config.layers_per_block == 1
     settings: dict[str, Any] = {
         "block_out_channels": tuple(config.block_out_channels),
         "motion_layers_per_block": 0 if small else config.layers_per_block,
