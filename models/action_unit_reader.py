@@ -11,13 +11,9 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.action_units import AUS
 from models.emotion import PACKS, MissingEmotion
 
-AUS = (
-    "AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10", "AU12L", "AU12R",
-    "AU14L", "AU14R", "AU15", "AU17", "AU20", "AU23", "AU25", "AU26", "AU43L", "AU43R",
-)  # fmt: skip
-"""The studio's action units, in its order; L and R are the subject's own left and right, AU43 is eye closure."""
 SIDE = 96
 
 

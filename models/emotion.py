@@ -42,7 +42,7 @@ class FaceEmotion(ModelMixin, ConfigMixin):
     config_name: Any = "config.json"
 
     @register_to_config
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 56, 80, 112), width: int = 128) -> None:
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 56, 80, 112), width: int = 128, signs: int = 26) -> None:
         super().__init__()
         sizes = (3, *channels)
         self.convs = nn.ModuleList(
@@ -52,6 +52,9 @@ class FaceEmotion(ModelMixin, ConfigMixin):
         self.out = nn.Linear(channels[-1] * (SIDE >> len(channels)) ** 2, width)
         self.emotion = nn.Linear(width, len(EMOTIONS))
         self.intensity = nn.Linear(width, 1)
+        # What the emotion is read from, 20 action units and 6 movements of speech: learned beside it, so that a mouth
+        # that speaks is told from a mouth that feels.
+        self.to_signs = nn.Linear(width, signs)
 
     def features(self, crops: Tensor) -> Tensor:
         """crops float [B, 3, S, S] in 0..1 → expression features [B, width]."""

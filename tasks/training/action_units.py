@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.action_unit_reader import AUS, SIDE, ActionUnitReader, load_action_units
-from tasks.training.emotion_faces import Faces, corpus_faces, expression_faces, inner, join_faces, vary
+from models.action_unit_reader import SIDE, ActionUnitReader, load_action_units
+from models.action_units import AUS
+from tasks.training.emotion_faces import Faces, corpus_faces, expression_faces, fast, inner, join_faces, vary
 from tasks.training.expert_loop import Budget, train_expert
 
 MARGIN = 8
 STEPS = 2500
 """What the shipped reader took, where neither steps nor minutes are given."""
-_OTHER_SIDE = np.array([AUS.index(name[:-1] + {"L": "R", "R": "L"}[name[-1]] if name[-1] in "LR" else name)
+MIRRORED = np.array([AUS.index(name[:-1] + {"L": "R", "R": "L"}[name[-1]] if name[-1] in "LR" else name)
                         for name in AUS])  # fmt: skip
 """Where each unit is found in a mirrored face."""
+LOWER_AUS = ("AU10", "AU12L", "AU12R", "AU14L", "AU14R", "AU15", "AU17", "AU20", "AU23", "AU25", "AU26")
+"""The units of mouth, cheeks below the nose, and chin."""
 
 
 def train_action_units(
@@ -58,10 +61,11 @@ def train_action_units(
         index = rng.integers(0, len(faces), batch_size)
         mirror = rng.random(batch_size) < 0.5
         seen = [vary(faces.pictures[i], MARGIN, rng, bool(turn)) for i, turn in zip(index, mirror, strict=True)]
-        wanted = np.where(mirror[:, None], faces.aus[index][:, _OTHER_SIDE], faces.aus[index])
-        units = model(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2).to(device).float() / 255)
+        wanted = np.where(mirror[:, None], faces.aus[index][:, MIRRORED], faces.aus[index])
+        with fast(device):
+            units = model(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2).to(device).float() / 255)
         # rare units must count as much as those that are always about
-        error = (units - torch.from_numpy(wanted).to(device)) / spread
+        error = (units.float() - torch.from_numpy(wanted).to(device)) / spread
         return F.smooth_l1_loss(error, torch.zeros_like(error)), {}
 
     metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 1.5e-3)

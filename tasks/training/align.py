@@ -43,13 +43,16 @@ def train_align(
     seed: int = 0,
     text: str | Path = "studio",
     emotion: str | Path = "studio",
-    pack: str | Path = "studio",
+    pack: str | Path | None = "studio",
+    texts: int = TEXTS,
 ) -> dict[str, float]:
     """Train the space on the people of `expressions` that are not held out, and save it into `out_dir`.
 
     Args:
         expressions: what tasks/training/expressions.py rendered.
-        text, emotion, pack: the text encoder, the face recogniser and the face pack that look at texts and pictures.
+        text, emotion, pack: the text encoder, the face recogniser and the face pack that look at texts and pictures;
+            without a pack it is not known who the people are.
+        texts: written to train on.
 
     Returns what `train_expert` does, and `retrieval` on the people held out.
     """
@@ -58,9 +61,9 @@ def train_align(
     rng = np.random.default_rng(seed)
     encoder, recogniser = load_text(text), load_face_emotion(emotion)
     known, unknown = read_expressions(expressions).split()
-    analyzer = FaceAnalyzer(pack)
+    analyzer = None if pack is None else FaceAnalyzer(pack)
     pictures = picture_features(known, recogniser, analyzer)
-    bank = text_bank(encoder, TEXTS, seed)
+    bank = text_bank(encoder, texts, seed)
     states = _states(known)
     rows = [np.flatnonzero(known.emotion == emotion) for emotion in np.unique(known.emotion)]
     space = EmotionSpace(text_dim=encoder.width, image_dim=pictures.shape[1]).to(device)

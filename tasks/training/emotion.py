@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +16,22 @@ from torch.nn import functional as F
 from models.emotion import EMOTIONS, SIDE, FaceEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
 from storage.atomic import written_aside
 from tasks.emotion import voice_inputs
+from tasks.studio.controls import ARTICULATION, AUS
 from tasks.studio.sentences import sample_sentence
 from tasks.studio.speech import FEMININE, LANGUAGES, MASCULINE, join, sample_voice, speak
-from tasks.training.action_units import train_action_units
+from tasks.training.action_units import LOWER_AUS, MIRRORED, train_action_units
 from tasks.training.augment import record
 from tasks.training.emotion_faces import (
     Faces,
     composed,
     corpus_faces,
     expression_faces,
-    inner,
+    fast,
     join_faces,
     lower_only,
     vary,
 )
+from tasks.training.emotion_metrics import evaluate_face_emotion
 from tasks.training.expert_loop import Budget, train_expert
 from tasks.training.expressions import IDENTITY_BASE, render_expressions
 from tasks.training.speech import HELD_OUT_VOICES
@@ -41,6 +42,11 @@ FACE_STEPS, VOICE_STEPS = 2500, 2000
 PEOPLE = 128
 """Rendered for them."""
 METRICS = "metrics.json"
+SIGNS_WEIGHT = 1.5
+"""How much the action units and movements of speech count beside the emotion."""
+OTHER_SIDE = np.concatenate([MIRRORED, len(AUS) + np.arange(len(ARTICULATION))])
+LOWER_SIGNS = np.array([name in LOWER_AUS or name in ARTICULATION for name in (*AUS, *ARTICULATION)])
+"""bool [26]: what can be seen in the part that dubbing repaints."""
 
 
 def reading_loss(logits: Tensor, strength: Tensor, emotion: Tensor, intensity: Tensor) -> Tensor:
@@ -88,13 +94,29 @@ def train_face_emotion(
     draw = _draws(faces, np.random.default_rng(seed))
     model = FaceEmotion().to(device)
 
+    signs = np.concatenate([faces.aus, faces.articulation], axis=1)
+    spread = np.maximum(signs.std(0), 0.03)
+
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
-        pictures, index = draw(batch_size)
+        pictures, index, whole, mirrored = draw(batch_size)
+        wanted = np.where(mirrored[:, None], signs[index][:, OTHER_SIDE], signs[index])
+        counts = whole[:, None] | LOWER_SIGNS  # what the upper face of another expression says is not asked for
+        target, weight = (torch.from_numpy(x.astype(np.float32)).to(device) for x in (wanted / spread, counts))
         emotion = torch.from_numpy(faces.emotion[index]).to(device)
-        logits, strength = model(torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device).float() / 255)
-        return reading_loss(logits, strength, emotion, torch.from_numpy(faces.intensity[index]).to(device)), {
-            "accuracy": (logits.argmax(-1) == emotion).float().mean().item()
+        with fast(device):
+            features = model.features(torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device).float() / 255)
+            read = [head(features).float() for head in (model.emotion, model.intensity, model.to_signs)]
+        error = F.smooth_l1_loss(read[2], target, reduction="none")
+        seen = (error * weight).sum() / weight.sum()
+        felt = reading_loss(read[0], read[1][:, 0], emotion, torch.from_numpy(faces.intensity[index]).to(device))
+        right = (read[0].argmax(-1) == emotion).float()
+        shown = torch.from_numpy(whole).to(device)
+        parts = {
+            "signs": seen.item(),
+            "lower_accuracy": right[~shown].mean().item(),
+            "accuracy": right[shown].mean().item(),
         }
+        return felt + SIGNS_WEIGHT * seen, {name: value for name, value in parts.items() if np.isfinite(value)}
 
     metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 1.5e-3)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -107,10 +129,14 @@ def train_face_emotion(
     return metrics
 
 
-def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Batches of varied pictures uint8 [B,64,64,3] with their rows, each emotion as often as any other.
+Drawn = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]
 
-    A third shows the whole face, a third the lower part alone, a third the lower part in a face of the same person
+
+def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], Drawn]:
+    """Batches of varied pictures uint8 [B,64,64,3] with their rows, each emotion as often as any other; and bool [B]
+    whether all that they show belongs together, and whether they are mirrored.
+
+    Half show the whole face, a quarter the lower part alone, a quarter the lower part in a face of the same person
     that otherwise feels something else (of rendered expressions; talking people turn their heads too much for it).
     """
     rows = [np.flatnonzero(faces.emotion == emotion) for emotion in np.unique(faces.emotion)]
@@ -120,78 +146,20 @@ def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], tuple[NDAr
     def upper(row: int) -> NDArray[np.uint8]:
         if mixed[row] and rng.random() < 0.5:
             return faces.rest[row]
-        person = int(faces.person[row])
-        return faces.pictures[row if person < IDENTITY_BASE else rng.choice(alike[person])]
+        return faces.pictures[rng.choice(alike[int(faces.person[row])])]
 
-    def draw(count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def draw(count: int) -> Drawn:
         index = np.array([rng.choice(rows[rng.integers(len(rows))]) for _ in range(count)])
+        way, mirrored = rng.integers(4, size=count), rng.random(count) < 0.5
+        way[(way == 2) & (faces.person[index] < IDENTITY_BASE)] = 3
         pictures = []
-        for row in index:
-            way, picture = rng.integers(3), faces.pictures[row]
-            if way == 1:
-                picture = composed(picture, upper(int(row)), MARGIN)
-            seen = vary(picture, MARGIN, rng, mirror=bool(rng.random() < 0.5))
-            pictures.append(lower_only(seen) if way == 2 else seen)
-        return np.stack(pictures), index
+        for row, how, mirror in zip(index, way, mirrored, strict=True):
+            picture = composed(faces.pictures[row], upper(int(row)), MARGIN) if how == 2 else faces.pictures[row]
+            seen = vary(picture, MARGIN, rng, mirror=bool(mirror))
+            pictures.append(lower_only(seen) if how == 3 else seen)
+        return np.stack(pictures), index, way < 2, mirrored
 
     return draw
-
-
-@torch.no_grad()
-def read_pictures(model: FaceEmotion, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Log-probabilities float32 [N,8] and intensities float32 [N] of crops uint8 [N,S,S,3]."""
-    batches = (torch.from_numpy(pictures[i : i + 256]) for i in range(0, len(pictures), 256))
-    read = [model(batch.permute(0, 3, 1, 2).to(model.device).float() / 255) for batch in batches]
-    logs = torch.cat([logits for logits, _ in read]).log_softmax(-1)
-    return logs.cpu().numpy(), torch.cat([strength for _, strength in read]).cpu().numpy()
-
-
-def evaluate_face_emotion(model: FaceEmotion, faces: Faces) -> dict[str, float]:
-    """How well `model` reads `faces`.
-
-    accuracy: of single pictures; …_clear: at intensity 2 and 3 (and neutral); …_3: at intensity 3; clip_…: frames of a
-    clip vote; lower_…: the lower part alone; rest_neutral_…: the lower part in a face that is neutral otherwise;
-    intensity_error: mean error; intensity_order: share of pairs of one person's pictures of one emotion whose
-    intensities come in the right order.
-    """
-    whole = inner(faces.pictures, MARGIN)
-    logs, strength = read_pictures(model, whole)
-    metrics = _accuracies(logs, faces) | _accuracies(read_pictures(model, lower_only(whole))[0], faces, "lower_")
-    mixed = faces.mixed
-    if mixed.any():
-        placed = composed(whole[mixed], inner(faces.rest, MARGIN)[mixed])
-        metrics |= _accuracies(read_pictures(model, placed)[0], faces.of(mixed), "rest_neutral_")
-    clips = np.unique(faces.clip)
-    members = [np.flatnonzero(faces.clip == clip) for clip in clips]
-    first = np.array([rows[0] for rows in members])
-    if len(clips) < len(faces):
-        votes = np.stack([logs[rows].mean(0) for rows in members])
-        metrics |= _accuracies(votes, faces.of(first), "clip_")
-    metrics["intensity_error"] = float(np.abs(strength - faces.intensity).mean())
-    level = np.array([strength[rows].mean() for rows in members])
-    if (order := _order(level, faces.of(first))) is not None:
-        metrics["intensity_order"] = order
-    return metrics | {"pictures": float(len(faces)), "people": float(len(np.unique(faces.person)))}
-
-
-def _accuracies(logs: NDArray[np.float32], faces: Faces, prefix: str = "") -> dict[str, float]:
-    right = logs.argmax(-1) == faces.emotion
-    chosen = {
-        "accuracy": np.full(len(right), True),
-        "accuracy_clear": (faces.intensity >= 2) | (faces.emotion == 0),
-        "accuracy_3": faces.intensity == 3,
-    }
-    return {f"{prefix}{name}": float(right[rows].mean()) for name, rows in chosen.items() if rows.any()}
-
-
-def _order(level: NDArray[np.float64], faces: Faces) -> float | None:
-    """Share of pairs with the same person and emotion whose read intensities come in the right order."""
-    right: list[bool] = []
-    for i, j in combinations(range(len(faces)), 2):
-        alike = faces.person[i] == faces.person[j] and faces.emotion[i] == faces.emotion[j]
-        if alike and faces.intensity[i] != faces.intensity[j]:
-            right.append(bool((level[i] < level[j]) == (faces.intensity[i] < faces.intensity[j])))
-    return float(np.mean(right)) if right else None
 
 
 def _voices(count: int, split: str, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

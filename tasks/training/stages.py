@@ -18,7 +18,7 @@ FACE_STAGES = {
     "landmarks": ("landmarks",),
     "recogniser": ("recogniser",),
 }
-EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", "emotion", *FACE_STAGES)
+EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", "emotion", "align", *FACE_STAGES)
 STAGES = (*DIFFUSION_STAGES, *EXPERT_STAGES)
 NEED_CORPUS = ("autoencoder", "sync", "emotion")
 SPEAKING = ("speech", "sync", "emotion")
@@ -65,6 +65,14 @@ def train_expert(
         from tasks.training.speech import train_speech
 
         return dict(train_speech(out, steps=steps, device=device, seed=seed, **budget))
+    if stage == "align":
+        from tasks.training.align import train_align
+        from tasks.training.expressions import render_expressions
+
+        shown = out.parent / "expressions"
+        for _ in render_expressions(shown, device=device):
+            pass
+        return dict(train_align(out, shown, steps=steps, device=device, seed=seed, **budget))
     assert corpus is not None
     if stage == "sync":
         from tasks.training.sync import train_sync
