@@ -66,7 +66,9 @@ def add_parts(
     added.compute_dtype = pipeline.compute_dtype
     for module in added.components.values():
         if isinstance(module, torch.nn.Module):
-            module.to(unet.device, unet.dtype).eval()
+            module.to(unet.device).eval()
+            if module.dtype != unet.dtype:
+                module.to(unet.dtype)
     return added
 
 
