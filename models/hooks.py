@@ -30,9 +30,10 @@ def hooked(hooks: Iterable[tuple[nn.Module, Change]]) -> Iterator[None]:
 
 def _applying(change: Change) -> Callable[[nn.Module, Any, Any], Any]:
     def apply(module: nn.Module, inputs: Any, output: Any) -> Any:
+        # Under autocast a change may come out in float32; the network goes on in the precision that it was in.
         if isinstance(output, tuple):
-            return (change(output[0]), *output[1:])
-        return change(output)
+            return (change(output[0]).to(output[0].dtype), *output[1:])
+        return change(output).to(output.dtype)
 
     return apply
 
