@@ -75,7 +75,11 @@ def search(
         found = catalog.search(_known(kind), vector=vector, column="identity", where=where, limit=limit)
     else:
         found = catalog.search(_known(kind), text=words, where=where, limit=limit)
-    return _rows(kind, found, started, ("_score",) if given else ())
+    result, shown, code = _rows(kind, found, started, ("_score",) if given else ())
+    if not found and (text or face) and (rows := catalog.count(kind)):
+        needed = "a caption" if text else "a measured face"
+        shown = f"nothing found: of the {rows} {kind} only those with {needed} are compared; see `catalog list`"
+    return result, shown, code
 
 
 def listed(options: Options, kind: Table = "renders", where: Where = None, limit: Limit = 50) -> Outcome:

@@ -13,6 +13,9 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import APP, run
+from storage.catalog import Catalog
+from storage.layout import Root
+from storage.schema import CLIPS, row
 from tests.conftest import PROJECT, Command
 
 COMMANDS = (
@@ -180,3 +183,10 @@ def test_paths_are_kept_whole(tmp_path: Path) -> None:
     assert _existing(tmp_path / "sub" / ".." / "a.mp4") == str((tmp_path / "a.mp4").resolve())
     (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
     assert _existing(tmp_path / "link.mp4") == str(tmp_path / "link.mp4")
+
+
+def test_a_search_that_finds_nothing_says_what_it_looked_at(dubwright: Command, root: Root) -> None:
+    Catalog(root).upsert("clips", [row(CLIPS, clip_id="a", status="ok")])
+    told = dubwright("catalog", "search", "quietly happy")
+    assert told.returncode == 0, told.stderr
+    assert "of the 1 clips only those with a caption" in told.stdout
