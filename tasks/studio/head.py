@@ -127,15 +127,17 @@ def face(x: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, lids: Eye) -> Ten
 
 
 def _beard(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, front: Tensor) -> Tensor:
-    cheek, moustache = beard_cover(x, ax, y, z, q, lips)
+    cheek, moustache = beard_cover(x, ax, y, z, q, lips, 0.0, 0.065)  # rises gently from the lips
     rough = 0.9 + 0.1 * torch.sin(x * 41.0 + 3.0 * torch.sin(y * 23.0)) * torch.sin(
         y * 37.0 + 3.0 * torch.sin(x * 19.0)
     )
     return (q.beard * cheek + q.goatee * cheek * hill(x, 0.19) + q.moustache * moustache * front) * rough
 
 
-def beard_cover(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth) -> tuple[Tensor, Tensor]:
-    """Where hair grows on a face 0..1: (all of the beard, its moustache), never on the lips."""
+def beard_cover(
+    x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth, near: float, far: float
+) -> tuple[Tensor, Tensor]:
+    """Where hair grows on a face 0..1: (all of the beard, its moustache), from 0 at `near` the lips to 1 at `far`."""
     line = (
         -0.39
         - 0.42 * torch.clamp(ax - 0.12, 0.0, 0.14)
@@ -145,7 +147,7 @@ def beard_cover(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig, lips: Mouth
     line = torch.minimum(line, q.wing_y - 0.05 + 1.2 * torch.clamp(ax - 0.20, 0.0, 1.0))
     beside = (torch.abs(lips.u) - 1.0) * q.mouth_w_l
     off_lips = torch.maximum(torch.maximum(y - lips.outer_up, lips.outer_low - y), beside)
-    grown = ramp(0.0, 0.08, line - y) * ramp(0.0, 0.020, off_lips) * ramp(-0.32, -0.12, z)
+    grown = ramp(0.0, 0.08, line - y) * ramp(near, far, off_lips) * ramp(-0.32, -0.12, z)
     moustache = grown * ramp(-0.05, 0.02, y - lips.inner_up) * ramp(0.30, 0.20, ax)
     return grown, moustache
 
@@ -253,8 +255,8 @@ def _hair(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     turn = torch.atan2(x - q.part, torch.clamp(y, 0.05, 9.0))
     drift = 2.0 * torch.sin(y * 5.0 + 3.0 * x) + 2.5 * z
     strands = torch.sin(turn * 23.0 + drift) + 0.6 * torch.sin(turn * 41.0 - 1.7 * drift + 1.0)
-    # hair grows out of the skin: above the forehead it thins to nothing where it begins
-    thin = (q.cap + 0.01) * ramp(1.32, 1.0, arc) * ramp(0.0, 0.22, y) * ramp(-0.1, 0.2, z)
+    # hair grows out of the skin: above the forehead it thins to nothing where it begins, unless it stands up
+    thin = (q.cap + 0.01) * ramp(0.17, 0.11, q.cap) * ramp(1.32, 1.0, arc) * ramp(0.0, 0.22, y) * ramp(-0.1, 0.2, z)
     hair = hair + torch.clamp(thin, min=0.0)
     arc = arc + 0.002 * strands + 0.012 * torch.sin(turn * 6.0 + 9.0 * q.part)
     gap = torch.maximum(
@@ -290,8 +292,7 @@ def _glasses(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     return torch.minimum(torch.minimum(rim, bridge), arm) + q.glasses
 
 
-def field(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Tensor:
-    """Distance to the whole figure at world points."""
-    part = layers(wx, wy, wz, q)
+def nearest(part: Layers) -> Tensor:
+    """Distance to the whole figure: the field."""
     d = torch.minimum(torch.minimum(part.skin, part.eyeball), torch.minimum(part.teeth, part.tongue))
     return torch.minimum(torch.minimum(d, part.hair), torch.minimum(part.glasses, part.clothes))

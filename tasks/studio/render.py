@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tasks.studio.controls import Controls
+from tasks.studio.head import Layers
 from tasks.studio.materials import shade
 from tasks.studio.posing import build_rig
 from tasks.studio.rig import rig_rows
@@ -46,7 +47,7 @@ class Rendered:
     visible: npt.NDArray[np.bool_]
 
 
-def _evaluator(frames: int, compile_field: bool | None) -> Callable[..., Tensor]:
+def _evaluator(frames: int, compile_field: bool | None) -> Callable[..., tuple[Tensor, Layers]]:
     wanted = frames >= COMPILE_FROM if compile_field is None else compile_field
     if not (wanted and has_compiler()):
         return field_along
@@ -54,7 +55,7 @@ def _evaluator(frames: int, compile_field: bool | None) -> Callable[..., Tensor]
 
     broken = False
 
-    def evaluate(*arguments: Tensor) -> Tensor:
+    def evaluate(*arguments: Tensor) -> tuple[Tensor, Layers]:
         nonlocal broken
         if not broken:
             try:

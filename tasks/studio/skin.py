@@ -121,9 +121,10 @@ def _hair_on_skin(rgb: Tensor, at: Surface, person: Identity) -> Tensor:
     """Beard, stubble, shaved shadow, and the fine hairs before the hairline."""
     x, y = at.x, at.y
     base, hair = at.colour(person.skin), at.colour(person.hair)
-    grown, moustache = beard_cover(x, at.ax, y, at.z, at.q, at.lips)
+    grown, moustache = beard_cover(x, at.ax, y, at.z, at.q, at.lips, -0.014, 0.008)  # lips cover its edge
     grain = torch.sin(x * 97.0 + 4.0 * torch.sin(y * 31.0)) * torch.sin(y * 83.0 + 4.0 * torch.sin(x * 29.0))
-    grain = 0.85 + 0.20 * at.fine + 0.12 * grain
+    # a regular pattern near a pixel's width would look woven
+    grain = 0.85 + 0.20 * at.fine + 0.12 * grain * torch.clamp(0.010 / at.foot - 0.4, 0.0, 1.0)
     if person.beard == "stubble":
         rgb = mix(rgb, base * 0.35 + hair * 0.5, grown * grain * (0.2 + 0.4 * person.beard_amount))
     elif person.beard != "none":
