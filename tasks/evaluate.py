@@ -129,6 +129,7 @@ def evaluate(
         rendered_frames += len(rendered)
         if shuffled and len(clips) > 1:
             shuffled_sound(pipeline, clips, features, number, config, seed, meter, samples)
+        if shuffled:
             exchanges(pipeline, clips, features, number, config, seed, meter, samples)
         if on_progress:
             on_progress(done + 1, len(jobs))
@@ -176,7 +177,8 @@ def _protocol(
         f"{pipeline.config.crop_size} px, seeds {', '.join(map(str, settings.seeds))}; ± is the standard error over "
         "clips and seeds",
         f"{settings.steps} DDIM steps, guidance: audio {render.guidance_audio:g}, identity "
-        f"{render.guidance_identity:g}; reference: of {render.references} frames of the rest of the clip the one with "
+        f"{render.guidance_identity:g}, emotion {render.guidance_emotion:g}; reference: of "
+        f"{render.references} frames of the rest of the clip the one with "
         f"the nearest head pose; face pack {config.faces.pack!r}, sync expert {config.audio.sync!r}",
     ]
     lines += [f"{name}: {text}" for name, text in PROTOCOL.items() if name in metrics]

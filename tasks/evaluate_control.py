@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -27,8 +27,6 @@ FRAMES = 24
 """Rendered of each clip for each exchange: enough for the sync expert and for a vote of the judge."""
 EMOTION_CLIPS = 2
 """Clips that are rendered in all eight emotions; each costs twenty-two renderings."""
-
-Said = Callable[[int], None]
 
 
 def shuffled_sound(

@@ -75,7 +75,7 @@ def render_clip(
         person: take references and identity from this clip instead.
     """
     part, render, source = shown(clip, config, frames), config.render, person or clip
-    asked: dict[str, Any] = {} if emotion is None else {"emotion": emotion}
+    asked: dict[str, Any] = {} if emotion is None else {"emotion": emotion, "guidance_emotion": render.guidance_emotion}
     made = pipeline(
         part.frames,
         dub_mask(part.frames.shape[1]),
