@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.autoencoder import AutoencoderKL, build_autoencoder, to_images
-from models.losses import kl_divergence, psnr, reconstruction_loss
+from models.losses import kl_divergence, psnr, reconstruction_loss, weighted_mean
 from models.pipeline import fast_dtype
 from tasks.masks import LIPS, dub_mask
 from tasks.training.data import Rows, read_clips
@@ -35,10 +35,11 @@ class AutoencoderRun:
     """Settings of the stage.
 
     batch: whole crops' worth of picture in a step; patch: side of the parts, pixels; whole_from: share of the budget
-    after which whole crops are shown; lips, region: extra weight of the lips and of the repainted region; edges, kl:
-    weights of the losses; noise: deviation of the noise added to the latents, in their own deviations (the decoder must
-    forgive what the denoiser leaves); decoder_only: leave the encoder as it is, so that latents and the denoisers
-    trained on them stay good.
+    after which whole crops are shown; lips, region: extra weight of the lips and of the repainted region; edges,
+    colour, kl: weights of the losses (colour: of means over 8 x 8 pixels, without which skin and lips turn grey);
+    noise: deviation of the noise added to the latents, in their own deviations (the decoder must forgive what the
+    denoiser leaves); decoder_only: leave the encoder as it is, so that latents and the denoisers trained on them stay
+    good.
     """
 
     batch: int = 3
@@ -48,6 +49,7 @@ class AutoencoderRun:
     lips: float = 6.0
     region: float = 1.0
     edges: float = 1.5
+    colour: float = 1.0
     kl: float = 1e-5
     noise: float = 0.04
     every: int = 4
@@ -115,8 +117,10 @@ def step_loss(
         latents = latents + run.noise * mean.detach().std() * torch.randn_like(latents)
         restored = vae.decode(latents).sample
     level, edges = reconstruction_loss(restored, images, weight)
+    colour = weighted_mean(F.avg_pool2d(restored.float() - images, 8).abs(), F.avg_pool2d(weight, 8))
     kl = kl_divergence(mean, posterior.logvar.float())
-    return {"loss": level + run.edges * edges + run.kl * kl, "level": level, "edges": edges, "kl": kl}
+    loss = level + run.edges * edges + run.colour * colour + run.kl * kl
+    return {"loss": loss, "level": level, "edges": edges, "colour": colour, "kl": kl}
 
 
 @torch.no_grad()
