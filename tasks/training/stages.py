@@ -67,12 +67,8 @@ def train_expert(
         return dict(train_speech(out, steps=steps, device=device, seed=seed, **budget))
     if stage == "align":
         from tasks.training.align import train_align
-        from tasks.training.expressions import render_expressions
 
-        shown = out.parent / "expressions"
-        for _ in render_expressions(shown, device=device):
-            pass
-        return dict(train_align(out, shown, steps=steps, device=device, seed=seed, **budget))
+        return dict(train_align(out, _expressions(out, device), steps=steps, device=device, seed=seed, **budget))
     assert corpus is not None
     if stage == "sync":
         from tasks.training.sync import train_sync
@@ -85,9 +81,20 @@ def train_expert(
     from tasks.training.autoencoder import train_autoencoder
 
     return train_autoencoder(
-        corpus, out, steps=steps, minutes=minutes if steps else minutes or 30.0, device=device,
+        corpus, out, steps=steps, minutes=minutes if steps else minutes or 60.0, device=device,
+        expressions=_expressions(out, device),
         report=lambda measures: say(", ".join(f"{name} {value:.4g}" for name, value in measures.items())),
     )  # fmt: skip
+
+
+def _expressions(out: Path, device: str) -> Path:
+    """The pictures of many people in every emotion, beside `out`; rendered where they are missing."""
+    from tasks.training.expressions import render_expressions
+
+    folder = out.parent / "expressions"
+    for _ in render_expressions(folder, device=device):
+        pass
+    return folder
 
 
 def _train_faces(

@@ -13,7 +13,16 @@ import torch
 
 from models import autoencoder as models_autoencoder
 from models.autoencoder import AutoencoderKL, build_autoencoder, decode, encode, to_frames, to_images
-from tasks.training.autoencoder import AutoencoderRun, collect, sample_batch, train_autoencoder
+from tasks.masks import LIPS
+from tasks.training.autoencoder import (
+    AutoencoderRun,
+    Pictures,
+    collect,
+    sample_batch,
+    train_autoencoder,
+    with_expressions,
+)
+from tasks.training.expressions import read_expressions, render_expressions
 
 RUN = AutoencoderRun(batch=1, patch=32, rate=4e-3, every=2)
 
@@ -110,3 +119,15 @@ def test_the_sd15_autoencoder_has_stable_diffusions_shape() -> None:
 def test_frames_and_images_are_the_same_picture() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     assert np.array_equal(to_frames(to_images(frames)), frames)
+
+
+def test_expressions_of_more_people_join_the_pictures(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    pictures = collect(rows, "train", 1)
+    for _ in render_expressions(tmp_path, identities=1, size=96):
+        pass
+    shown = read_expressions(tmp_path)
+    small = Pictures(np.zeros((2, *shown.crops.shape[1:]), np.uint8), np.zeros((2, *shown.crops.shape[1:3]), np.uint8))
+    joined = with_expressions(small, tmp_path)
+    assert len(joined.frames) == len(joined.labels) == 2 + len(shown)
+    assert (joined.labels[2:] == LIPS).any(axis=(1, 2)).all()
+    assert with_expressions(pictures, None) is pictures
