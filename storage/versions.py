@@ -7,9 +7,8 @@
     datasets/NAME/refs.json                 the current version, tags, and the history
 
 The version is a hash of the rows without what differs between two runs that found the same (times, attempts, code
-revision), so committing the same rows again gives the same version. DVC works without git here (``--no-scm``): a
-production set-up adds a remote and calls `push`. This is the only module that touches dvc, whose Python interface is
-internal.
+revision), so committing the same rows again gives the same version. A production set-up adds a remote and calls
+`push`.
 """
 
 from __future__ import annotations
@@ -21,16 +20,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from storage.atomic import FileLock, directory_written_aside, write_json
-from storage.errors import DubwrightError, NotFound, UsageError
+from storage.errors import NotFound, UsageError
 from storage.ids import code_revision
 from storage.layout import Root
+from storage.version_dvc import dvc_repo, restore
 from storage.version_rows import count_by_status, differences, digest_rows, write_sorted
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
 
 _LOCK_S = 300.0
 
@@ -115,7 +112,7 @@ def commit_version(
                     "code_revision": code_revision(),
                 }
                 write_json(partial / "version.json", facts)
-            with _dvc(place) as repo:
+            with dvc_repo(place) as repo:
                 repo.add(str(target))
         if version not in refs["history"]:
             refs["history"].append(version)
@@ -189,7 +186,7 @@ def checkout_version(root: Root | str | os.PathLike[str], spec: str, *, make_cur
     folder = place.datasets / chosen.dataset
     with _locked(folder):
         if not chosen.path.is_dir() or make_current:
-            _restore(place, chosen)
+            restore(place, chosen.path)
         if make_current:
             refs = _read_refs(folder)
             refs["current"] = chosen.version
@@ -224,12 +221,12 @@ def push_versions(root: Root | str | os.PathLike[str], remote_url: str | None = 
     Raises:
         DubwrightError: no remote is set, or it cannot be reached.
     """
-    with _dvc(Root(root)) as repo:
+    with dvc_repo(Root(root)) as repo:
         if remote_url:
             with repo.config.edit("repo") as config:
                 config["remote"]["storage"] = {"url": remote_url}
                 config["core"]["remote"] = "storage"
-    with _dvc(Root(root)) as repo:
+    with dvc_repo(Root(root)) as repo:
         targets = [str(path) for path in sorted(Root(root).datasets.glob("*/*.dvc"))]
         return int(repo.push(targets=targets))
 
@@ -237,53 +234,6 @@ def push_versions(root: Root | str | os.PathLike[str], remote_url: str | None = 
 def describe_version(version: Version) -> dict[str, Any]:
     """A version as JSON values."""
     return {**asdict(version), "path": str(version.path), "dataset_id": version.dataset_id}
-
-
-def _restore(place: Root, chosen: Version) -> None:
-    record = chosen.path.parent / f"{chosen.version}.dvc"
-    if not place.is_local and not record.is_file():
-        place.pull(chosen.path)
-        return
-    with _dvc(place) as repo:
-        try:
-            if repo.config["core"].get("remote"):
-                repo.fetch(targets=[str(record)])
-            repo.checkout(targets=[str(record)], force=True)
-        except Exception as error:
-            raise DubwrightError(
-                f"{chosen.dataset_id}: its files are not here and not in DVC's cache ({error})",
-                "fetch them from the DVC remote, or run the preprocessing again",
-            ) from error
-
-
-@contextlib.contextmanager
-def _dvc(place: Root) -> Iterator[Repo]:
-    """The DVC repository at the root, made on first use, opened by one process at a time."""
-    import logging
-
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    logging.getLogger("dvc").setLevel(logging.ERROR)
-    with FileLock(place.local / ".dvc.lock", _LOCK_S):
-        try:
-            if not (place.local / ".dvc").is_dir():
-                place.local.mkdir(parents=True, exist_ok=True)
-                Repo.init(str(place.local), no_scm=True).close()
-            repo = Repo(str(place.local))
-            if repo.config["cache"].get("type") is None:
-                with repo.config.edit("repo") as config:
-                    # A version lies in the cache and in its folder; links make that one copy on the disk.
-                    config["cache"]["type"] = ["reflink", "hardlink", "copy"]
-                    config["core"]["analytics"] = False
-                repo.close()
-                repo = Repo(str(place.local))
-            try:
-                yield repo
-            finally:
-                repo.close()
-        except DvcException as error:
-            raise DubwrightError(f"dvc: {error}", "see the message; `dvc doctor` in the root may tell more") from error
 
 
 @contextlib.contextmanager

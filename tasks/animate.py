@@ -120,7 +120,7 @@ def _on_grey(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if image is None or raw is None or raw.ndim != 3 or raw.shape[2] != 4 or raw.shape[:2] != image.shape[:2]:
         return None if image is None else np.asarray(image, dtype=np.uint8)
-    share = raw[..., 3:].astype(np.float32) / np.iinfo(raw.dtype).max
+    share = raw[..., 3:].astype(np.float32) / (65535.0 if raw.dtype == np.uint16 else 255.0)
     return np.asarray(np.rint(image * share + _GREY * (1 - share)), dtype=np.uint8)
 
 
