@@ -32,7 +32,8 @@ def serve_here(options: Options, port: int, cron: str) -> tuple[dict[str, Any], 
     with ExitStack() as services:
         url = services.enter_context(lasting_server(root, port))
         address = services.enter_context(ray_head(root))
-        say(f"Prefect: {url.removesuffix('/api')}\nRay: {address}\nnightly: {cron} UTC, of {root.local / 'incoming'}\nCtrl-C ends it")
+        say(f"Prefect: {url.removesuffix('/api')}\nRay: {address}\nnightly: {cron} UTC, of {root.local / 'incoming'}")
+        say("serving until Ctrl-C")
         serve_deployments(options, root, cron)
     seconds = round(time.monotonic() - started, 3)
     return {**ERROR_RESULT, "seconds": seconds, "prefect": url, "ray": address}, "stopped", 0

@@ -103,9 +103,10 @@ def read_portrait(path: str | os.PathLike[str], largest: int) -> NDArray[np.uint
         data = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise InputFailed(os.fspath(path), f"cannot be read: {error}", "check the path", stage="probe") from error
-    image = _on_grey(data) if len(data) else None
-    if image is None:
+    drawn = _on_grey(data) if len(data) else None
+    if drawn is None:
         raise InputFailed(os.fspath(path), "is not a picture", "give a PNG, JPEG or WebP file", stage="probe")
+    image: NDArray[Any] = drawn
     height, width = image.shape[:2]
     scale = min(1.0, largest / max(height, width))
     size = tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
