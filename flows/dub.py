@@ -35,7 +35,7 @@ def dub(
     with run.stage("plan") as stage:
         jobs = plan_library(manifest) if manifest else [Job(video or "", audio or "", emotion, speakers, output)]
         chosen = champion_or_named(Root(config.root), config, model)
-        stage["result"] = f"{len(jobs)} videos, model {chosen.label}"
+        stage["result"] = f"{len(jobs)} video{'s' * (len(jobs) != 1)}, model {chosen.label}"
     with run.stage("dub") as stage:
         rows = render_library(jobs, chosen, config, run.run_id)
         stage["result"] = outcome_of(rows)

@@ -117,7 +117,7 @@ def _tiles(report: Report) -> list[tuple[str, str, str]]:
     if report.renders:
         tiles.append((f"{len(done)}", f"of {len(report.renders)}", "videos dubbed"))
         frames = sum(row.get("frames") or 0 for row in done)
-        tiles.append((number(frames), "", "frames rendered"))
+        tiles.append((number(frames), "", "frames in them"))
     if report.clips:
         tiles.append((f"{len(kept)}", f"of {len(report.clips)}", "clips kept"))
     for column, unit, text in (

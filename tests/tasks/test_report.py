@@ -50,7 +50,7 @@ def page(root: Root) -> Path:
         "seconds": 1.0, "outside_psnr_db": 44.0, "sync_confidence_before": 1.0, "sync_confidence_after": 4.0,
     }  # fmt: skip
     renders = [
-        row(RENDERS, render_id="r1", input_uri=str(before), **good),
+        row(RENDERS, render_id="r1", input_uri=str(before), faces=2, reason="silence follows", **good),
         row(RENDERS, render_id="r2", input_uri="portrait.png", **good),
         row(RENDERS, render_id="r3", input_uri=NASTY, status="failed", stage="probe", reason="cut off", error_type="X"),
     ]
@@ -70,6 +70,8 @@ def test_a_report_names_every_outcome_with_its_reason(page: Path) -> None:
     text = page.read_text()
     assert "no face found in any frame" in text and "0.25" in text and "0.9" in text
     assert "cut off" in text
+    assert "silence follows" in text  # what a user should know of a render that came out well
+    assert "faces tracked" in text
     assert "Champion kept." in text and "LSE-C by the studio" in text
 
 
