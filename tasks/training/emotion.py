@@ -29,18 +29,22 @@ from tasks.training.emotion_faces import (
     fast,
     join_faces,
     lower_only,
+    still_faces,
     vary,
 )
 from tasks.training.emotion_metrics import evaluate_face_emotion
 from tasks.training.expert_loop import Budget, train_expert
 from tasks.training.expressions import IDENTITY_BASE, render_expressions
 from tasks.training.speech import HELD_OUT_VOICES
+from tasks.training.stills import render_stills
 
 MARGIN = 6
 FACE_STEPS, VOICE_STEPS = 2500, 2000
 """What the shipped recognisers took, where neither steps nor minutes are given."""
 PEOPLE = 128
-"""Rendered for them."""
+"""Shown in every expression for them."""
+STILLS = (1400, 3, 112)
+"""People, stills of each, and pixels on a side."""
 METRICS = "metrics.json"
 SIGNS_WEIGHT = 1.5
 """How much the action units and movements of speech count beside the emotion."""
@@ -50,10 +54,14 @@ LOWER_SIGNS = np.array([name in LOWER_AUS or name in ARTICULATION for name in (*
 
 
 def reading_loss(logits: Tensor, strength: Tensor, emotion: Tensor, intensity: Tensor) -> Tensor:
-    """Cross-entropy of the emotion, weaker where the expression is slight, and squared error of the intensity."""
-    weight = torch.where(intensity == 1, 0.6, 1.0)
-    entropy = F.cross_entropy(logits, emotion, reduction="none", label_smoothing=0.05)
-    return (entropy * weight).mean() + 0.2 * (strength - intensity).square().mean()
+    """Cross-entropy of the emotion, weaker where the expression is slight, and squared error of the intensity.
+
+    Both only where the emotion has a name (is not negative).
+    """
+    named = emotion >= 0
+    weight = torch.where(intensity == 1, 0.6, 1.0) * named
+    entropy = F.cross_entropy(logits, emotion.clamp(min=0), reduction="none", label_smoothing=0.05)
+    return (entropy * weight).mean() + 0.2 * ((strength - intensity).square() * named).mean()
 
 
 def people_of(faces: Faces, kind: str) -> Faces:
@@ -72,12 +80,16 @@ def train_face_emotion(
     seed: int = 0,
     expressions: Path | None = None,
     kind: str | None = None,
+    stills: Path | None = None,
+    init: Path | None = None,
 ) -> dict[str, float]:
     """Train a face recogniser and save it into `out_dir` (config.json, float16 safetensors).
 
     Args:
         corpus: a talking corpus.
         expressions: rendered expressions (tasks/training/expressions.py), which are far more telling.
+        stills: stills of many people (tasks/training/stills.py): they teach what action units look like.
+        init: start from this recogniser's weights.
         kind: "face" or "judge": learn from that half of the people; None: from all.
 
     Returns what `train_expert` does, and `evaluate_face_emotion` on the people held out: of the corpus (named
@@ -89,10 +101,12 @@ def train_face_emotion(
     parts = [corpus_faces(corpus, cache, SIDE, MARGIN)]
     if expressions is not None:
         parts.append(expression_faces(expressions, SIDE, MARGIN, held_out=False))
+    if stills is not None:
+        parts.append(still_faces(stills, SIDE, MARGIN))
     faces = join_faces(parts)
     faces = faces if kind is None else people_of(faces, kind)
     draw = _draws(faces, np.random.default_rng(seed))
-    model = FaceEmotion().to(device)
+    model = (FaceEmotion() if init is None else load_face_emotion(init)).to(device).requires_grad_(True)
 
     signs = np.concatenate([faces.aus, faces.articulation], axis=1)
     spread = np.maximum(signs.std(0), 0.03)
@@ -109,8 +123,8 @@ def train_face_emotion(
         error = F.smooth_l1_loss(read[2], target, reduction="none")
         seen = (error * weight).sum() / weight.sum()
         felt = reading_loss(read[0], read[1][:, 0], emotion, torch.from_numpy(faces.intensity[index]).to(device))
-        right = (read[0].argmax(-1) == emotion).float()
-        shown = torch.from_numpy(whole).to(device)
+        right = (read[0].argmax(-1) == emotion).float()[emotion >= 0]
+        shown = torch.from_numpy(whole).to(device)[emotion >= 0]
         parts = {
             "signs": seen.item(),
             "lower_accuracy": right[~shown].mean().item(),
@@ -133,13 +147,14 @@ Drawn = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_], NDArray[n
 
 
 def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], Drawn]:
-    """Batches of varied pictures uint8 [B,64,64,3] with their rows, each emotion as often as any other; and bool [B]
-    whether all that they show belongs together, and whether they are mirrored.
+    """Batches of varied pictures uint8 [B,64,64,3] with their rows, half of them each emotion as often as any other;
+    and bool [B] whether all that they show belongs together, and whether they are mirrored.
 
     Half show the whole face, a quarter the lower part alone, a quarter the lower part in a face of the same person
     that otherwise feels something else (of rendered expressions; talking people turn their heads too much for it).
     """
-    rows = [np.flatnonzero(faces.emotion == emotion) for emotion in np.unique(faces.emotion)]
+    rows = [np.flatnonzero(faces.emotion == emotion) for emotion in range(len(EMOTIONS))]
+    anything = np.arange(len(faces))
     alike = {person: np.flatnonzero(faces.person == person) for person in np.unique(faces.person)}
     mixed = faces.mixed
 
@@ -149,7 +164,9 @@ def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], Drawn]:
         return faces.pictures[rng.choice(alike[int(faces.person[row])])]
 
     def draw(count: int) -> Drawn:
-        index = np.array([rng.choice(rows[rng.integers(len(rows))]) for _ in range(count)])
+        # half of them any picture: the few of a rare emotion would be learned by heart
+        chosen = [rows[rng.integers(len(rows))] if rng.random() < 0.5 else anything for _ in range(count)]
+        index = np.array([rng.choice(group) for group in chosen])
         way, mirrored = rng.integers(4, size=count), rng.random(count) < 0.5
         way[(way == 2) & (faces.person[index] < IDENTITY_BASE)] = 3
         pictures = []
@@ -223,6 +240,7 @@ def train_emotion(
     device: str = "cpu",
     seed: int = 0,
     expressions: Path | None = None,
+    stills: Path | None = None,
 ) -> dict[str, float]:
     """Train all experts of feeling into `out_dir`: face, judge, voice, action_units, each for `steps` or a quarter of
     the `minutes`; metrics.json holds what was measured.
@@ -230,20 +248,24 @@ def train_emotion(
     Args:
         expressions: a folder of rendered expressions; those that lack there are rendered first (128 people twice,
             about ten minutes of one core). None: beside `out_dir`.
+        stills: a folder of stills, likewise.
 
     Returns their measures, named face_…, judge_…, voice_… and action_units_….
     """
     share = None if minutes is None else minutes / 4
     expressions = expressions or out_dir.parent / "expressions"
+    stills = stills or out_dir.parent / "stills"
     for other in (False, True):
         for _ in render_expressions(expressions, PEOPLE, other=other, device=device):
             pass
+    for _ in render_stills(stills, *STILLS, device=device):
+        pass
     cache = out_dir.parent / "faces"
     parts: dict[str, dict[str, float]] = {}
     for number, kind in enumerate(("face", "judge")):
         parts[kind] = train_face_emotion(
             corpus, out_dir / kind, cache, steps, share, device=device, seed=seed + number, expressions=expressions,
-            kind=kind,
+            kind=kind, stills=stills,
         )  # fmt: skip
     parts["voice"] = train_voice_emotion(out_dir / "voice", steps=steps, minutes=share, seed=seed)
     parts["action_units"] = train_action_units(

@@ -18,7 +18,10 @@ from storage.atomic import written_aside
 from tasks.crops import crop_matrix, warp
 from tasks.masks import dub_mask
 from tasks.studio.clip_files import read_manifest, read_truth
+from tasks.studio.controls import AUS, emotion_aus
 from tasks.training.expressions import Expressions, read_expressions
+from tasks.training.stills import FRAMES_A_LIGHT, read_stills, sample_controls
+from tasks.training.stills import IDENTITY_BASE as STILLS_BASE
 
 EVERY = 5
 GREY = 127
@@ -134,6 +137,48 @@ def expression_faces(folder: Path, side: int, margin: int, held_out: bool) -> Fa
         _states(picked),
         picked.identity,
     )
+
+
+UNNAMED = -1
+"""The emotion of a face whose expression has no name."""
+
+
+def still_faces(folder: Path, side: int, margin: int, seed: int = 0) -> Faces:
+    """The stills (tasks/training/stills.py, rendered with `seed`) of a folder, of the people that are not held out.
+
+    Their controls are drawn again, so that their action units are known. Many people, each with unrelated movements:
+    most expressions are UNNAMED, those near the prototype of an emotion have its name.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    shown, _ = read_stills(folder).split()
+    pictures = [_face(frame, kps, side, margin) for frame, kps in zip(shown.frames, shown.kps, strict=True)]
+    aus, articulation = [], []
+    people, counts = np.unique(shown.identity, return_counts=True)  # a person's stills stand together, in this order
+    for person, count in zip(people, counts, strict=True):
+        rng = np.random.default_rng([seed, int(person) - STILLS_BASE])
+        for start in range(0, int(count), FRAMES_A_LIGHT):
+            rng.integers(2**31)  # the scene's
+            controls = sample_controls(rng, min(FRAMES_A_LIGHT, int(count) - start))
+            aus.append(controls.aus)
+            articulation.append(controls.articulation)
+    seen, units = np.stack(pictures), np.concatenate(aus)
+    emotion, intensity = np.array([_named(row) for row in units], np.int64).T
+    return Faces(
+        seen, seen, units, np.concatenate(articulation), emotion, intensity, np.arange(len(seen)), shown.identity
+    )
+
+
+def _named(aus: NDArray[np.float32]) -> tuple[int, int]:
+    """Emotion and intensity of action units [20] that lie near a prototype, else (UNNAMED, 0)."""
+    open_eyed = np.array([not name.startswith("AU43") for name in AUS])
+    for number, emotion in enumerate(EMOTIONS):
+        for level in (0,) if number == 0 else (3, 2, 1):
+            apart = np.abs(aus - emotion_aus(emotion, level))[open_eyed]
+            if apart.max() < 0.3 and apart.sum() < 0.4:
+                return number, level
+    return UNNAMED, 0
 
 
 def _states(shown: Expressions) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from models.action_unit_reader import SIDE as READER_SIDE
 from models.action_unit_reader import ActionUnitReader, load_action_units
 from models.action_units import AUS
 from models.emotion import SIDE, FaceEmotion, MissingEmotion, image_features, load_face_emotion
+from tasks.studio.controls import Controls
+from tasks.studio.render import Rendered, Scene, render
 from tasks.training.action_units import evaluate_action_units, train_action_units
 from tasks.training.align import train_align
 
@@ -24,10 +27,12 @@ from tasks.training.emotion_faces import (
     expression_faces,
     join_faces,
     lower_only,
+    still_faces,
     vary,
 )
 from tasks.training.emotion_metrics import evaluate_face_emotion
 from tasks.training.expressions import IDENTITY_BASE
+from tasks.training.stills import render_stills
 from tests.tasks.training.drawn_expressions import write_person
 
 
@@ -146,3 +151,25 @@ def test_the_judge_is_another_network_than_the_recogniser(tmp_path: Path) -> Non
     crops = torch.rand(1, 3, 64, 64)
     first, second = (load_face_emotion(tmp_path, kind)(crops)[0] for kind in ("face", "judge"))
     assert not torch.equal(first, second)
+
+
+def test_the_controls_of_stills_are_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[Controls] = []
+
+    def watched(scene: Scene, controls: Controls, **settings: Any) -> Rendered:
+        rendered.append(controls)
+        return render(scene, controls, **settings)
+
+    monkeypatch.setattr("tasks.training.stills.render", watched)
+    list(render_stills(tmp_path, identities=1, per_identity=3, size=40))
+    faces = still_faces(tmp_path, SIDE, MARGIN)
+    drawn = Controls.concat(rendered)
+    np.testing.assert_array_equal(faces.aus, drawn.aus)
+    np.testing.assert_array_equal(faces.articulation, drawn.articulation)
+    assert set(faces.emotion) <= set(range(-1, 8))
+
+
+def test_expressions_without_a_name_teach_no_emotion() -> None:
+    logits, strength = torch.randn(3, 8), torch.randn(3)
+    unnamed = torch.full((3,), -1)
+    assert reading_loss(logits, strength, unnamed, torch.zeros(3)) == 0
