@@ -6,7 +6,6 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,35 +20,16 @@ from models.autoencoder import decode, encode, to_frames, to_images
 from models.blending import compose, match_surround
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
 from models.denoiser import Denoiser, visual_channels
+from models.emotion import FaceEmotion, image_features
 from models.emotion_control import EmotionControl, EmotionSpace
 from models.fusion import LevelFusion
 from models.sampling import Guidance, denoise, fast_dtype
+from models.shot import Shot, Values, checked, rows
 from models.steering import Conditions
 from models.temporal import context_windows
 from models.text import TextEncoder, load_text
 
 log = logging.getLogger(__name__)
-
-Values = NDArray[np.floating] | Tensor
-
-
-@dataclass(frozen=True)
-class Shot:
-    """What is rendered, checked: frames and their conditions, each [1,...] for all frames or [F,...]."""
-
-    frames: NDArray[np.uint8]
-    mask: NDArray[np.float32]
-    reference: NDArray[np.uint8]
-    values: dict[str, Tensor]
-    """Conditions that are given: audio_tokens, identity, emotion, emotion_image, action_units."""
-
-    def part(self, span: slice) -> Shot:
-        """The frames of `span`."""
-        count = len(self.frames)
-        mask = self.mask[span] if len(self.mask) == count else self.mask
-        reference = self.reference[span] if len(self.reference) == count else self.reference
-        values = {name: value[span] if len(value) == count else value for name, value in self.values.items()}
-        return Shot(self.frames[span], mask, reference, values)
 
 
 class DubPipeline(DiffusionPipeline):
@@ -61,6 +41,7 @@ class DubPipeline(DiffusionPipeline):
     Args:
         unet_2, unet_3: U-Nets for the later timesteps, see `boundaries`.
         emotion_space, emotion_control: the emotion branch, both or none.
+        face_emotion: what the emotion space sees of the reference beside the identity; None: the identity alone.
         text_encoder, tokenizer: a transformers CLIP text model for emotion texts; None: the studio pack's.
         crop_size: side S of the crops it was trained on, pixels.
         audio_context: video frames (of 1/25 s) of sound on each side of a frame in its audio tokens.
@@ -74,7 +55,7 @@ class DubPipeline(DiffusionPipeline):
     compute_dtype: torch.dtype | None = None
 
     model_cpu_offload_seq = (
-        "text_encoder->emotion_space->emotion_control->audio_projection->identity_projection->action_unit_encoder"
+        "text_encoder->face_emotion->emotion_space->emotion_control->audio_projection->identity_projection->action_unit_encoder"
         "->level_fusion->mask_encoder->motion_adapter->unet->unet_2->unet_3->vae"
     )
     _optional_components: ClassVar[list[str]] = [
@@ -84,6 +65,7 @@ class DubPipeline(DiffusionPipeline):
         "speech_encoder",
         "emotion_space",
         "emotion_control",
+        "face_emotion",
         "action_unit_encoder",
         "level_fusion",
         "motion_adapter",
@@ -104,6 +86,7 @@ class DubPipeline(DiffusionPipeline):
         speech_encoder: Any | None = None,
         emotion_space: EmotionSpace | None = None,
         emotion_control: EmotionControl | None = None,
+        face_emotion: FaceEmotion | None = None,
         action_unit_encoder: ActionUnitEncoder | None = None,
         level_fusion: LevelFusion | None = None,
         motion_adapter: MotionAdapter | None = None,
@@ -121,9 +104,9 @@ class DubPipeline(DiffusionPipeline):
         self.register_modules(
             vae=vae, unet=unet, scheduler=scheduler, mask_encoder=mask_encoder,
             identity_projection=identity_projection, audio_projection=audio_projection, speech_encoder=speech_encoder,
-            emotion_space=emotion_space, emotion_control=emotion_control, action_unit_encoder=action_unit_encoder,
-            level_fusion=level_fusion, motion_adapter=motion_adapter, unet_2=unet_2, unet_3=unet_3,
-            text_encoder=text_encoder, tokenizer=tokenizer,
+            emotion_space=emotion_space, emotion_control=emotion_control, face_emotion=face_emotion,
+            action_unit_encoder=action_unit_encoder, level_fusion=level_fusion, motion_adapter=motion_adapter,
+            unet_2=unet_2, unet_3=unet_3, text_encoder=text_encoder, tokenizer=tokenizer,
         )  # fmt: skip
         self.register_to_config(
             crop_size=crop_size, audio_context=audio_context, boundaries=list(boundaries or ()), window=window,
@@ -165,13 +148,13 @@ class DubPipeline(DiffusionPipeline):
                 own = self.text_encoder is not None and self.tokenizer is not None
                 self._text = TextEncoder(self.tokenizer, self.text_encoder) if own else load_text("studio")
             emotion = self._text.encode([emotion])[1]
-        rows = _rows(emotion)
-        if self.emotion_space is not None and rows.shape[-1] != self.emotion_space.config.text_dim:
+        embeddings = rows(emotion)
+        if self.emotion_space is not None and embeddings.shape[-1] != self.emotion_space.config.text_dim:
             raise ValueError(
-                f"emotion embeddings of width {rows.shape[-1]} where the model wants "
+                f"emotion embeddings of width {embeddings.shape[-1]} where the model wants "
                 f"{self.emotion_space.config.text_dim}: give the pipeline the text_encoder it was trained with"
             )
-        return torch.nn.functional.normalize(rows, dim=-1)
+        return torch.nn.functional.normalize(embeddings, dim=-1)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -226,25 +209,20 @@ class DubPipeline(DiffusionPipeline):
             action_units: float [F,20] (or [20]) in the order of `models.action_units.AUS`, 0..1; None leaves them to
                 the other conditions.
             emotion_image: float [Di] (or [F,Di]) image features of the person for the emotion's joint embedding; None
-                takes `identity` where it is of that width.
+                takes them from `identity` and, where the model has `face_emotion`, from `reference`.
         Returns:
             uint8 [F,S,S,3].
         Raises:
             ValueError: shapes that do not fit together.
         """
-        shot = self._check(frames, mask, reference, audio_tokens)
+        shot = checked(frames, mask, reference, self.config.crop_size)
         given = {"audio_tokens": audio_tokens, "identity": identity, "action_units": action_units}
         if emotion is not None and (self.emotion_space is None or self.emotion_control is None):
             log.info("this model has no emotion branch: the face keeps its own expression, not %r", emotion)
         elif emotion is not None:
-            person = identity if emotion_image is None else emotion_image
-            given |= {"emotion": self.encode_emotion(emotion), "emotion_image": self._person(person)}
-        for name, value in given.items():
-            if value is not None:
-                shot.values[name] = torch.as_tensor(value) if name == "audio_tokens" else _rows(value)
-        for name, value in shot.values.items():
-            if len(value) not in ((len(frames),) if name == "audio_tokens" else (1, len(frames))):
-                raise ValueError(f"{name} of {len(value)} frames for {len(frames)} frames")
+            person = self._person(shot.reference, identity) if emotion_image is None else emotion_image
+            given |= {"emotion": self.encode_emotion(emotion), "emotion_image": person}
+        shot.give(given)
         noise = self.sample_noise(generator) if initial_noise is None else initial_noise.reshape(self.latent_shape)
         scales = {
             "audio": guidance_audio,
@@ -253,7 +231,7 @@ class DubPipeline(DiffusionPipeline):
             "action_units": guidance_action_units,
         }
         count = len(shot.frames)
-        chunk = batch_size if self.motion_adapter is None else count
+        chunk = batch_size if self.motion_adapter is None else max(count, 1)
         total, out = -(-count // chunk) * num_inference_steps, np.empty_like(shot.frames)
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))
@@ -264,22 +242,16 @@ class DubPipeline(DiffusionPipeline):
             )  # fmt: skip
         return out
 
-    def _check(self, frames: NDArray[Any], mask: NDArray[Any], reference: NDArray[Any], audio: Any) -> Shot:
-        size = self.config.crop_size
-        frames, reference = np.asarray(frames), np.asarray(reference)
-        mask_map = np.asarray(mask, dtype=np.float32).reshape(-1, size, size)
-        reference = reference[None] if reference.ndim == 3 else reference
-        if frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
-            raise ValueError(f"frames must be uint8 [F,{size},{size},3], got {frames.dtype} {frames.shape}")
-        if reference.shape[1:] != (size, size, 3) or len(reference) not in (1, len(frames)):
-            raise ValueError(f"reference must be uint8 [{size},{size},3] or one a frame, got {reference.shape}")
-        if len(mask_map) not in (1, len(frames)):
-            raise ValueError(f"{len(mask_map)} masks for {len(frames)} frames")
-        return Shot(frames, mask_map, reference, {})
-
-    def _person(self, features: Values | None) -> Values | None:
-        fits = features is not None and np.shape(features)[-1] == self.emotion_space.config.image_dim
-        return features if fits else None
+    def _person(self, reference: NDArray[np.uint8], identity: Values | None) -> Tensor | None:
+        """Image features [1 or F,Di] of the person in the form that the emotion space was trained on, or None."""
+        wanted = self.emotion_space.config.image_dim
+        who = None if identity is None else rows(identity)
+        if self.face_emotion is None:
+            return who if who is not None and who.shape[-1] == wanted else None
+        crops = (to_images(reference).to(self.face_emotion.device, self.face_emotion.dtype) + 1) / 2
+        who = crops.new_zeros(1, wanted - self.face_emotion.config.width) if who is None else who.to(crops)
+        count = max(len(who), len(crops))
+        return image_features(who.expand(count, -1), crops.expand(count, -1, -1, -1), self.face_emotion)
 
     def _conditions(self, shot: Shot, images: Tensor, batch_size: int) -> Conditions:
         """What the shot gives the denoiser; `images` are its frames, on the device."""
@@ -317,12 +289,6 @@ class DubPipeline(DiffusionPipeline):
             parts = [decode(self.vae, part).float().cpu() for part in latents.to(dtype).split(batch_size)]
         made = match_surround(to_images(shot.frames), torch.cat(parts), torch.from_numpy(shot.mask)[:, None])
         return compose(shot.frames, to_frames(made), shot.mask)
-
-
-def _rows(value: Values) -> Tensor:
-    """[D] or [F,D] as float32 [1 or F,D]."""
-    rows = torch.as_tensor(value).float()
-    return rows.reshape(-1, rows.shape[-1])
 
 
 def _counting(callback: Callable[[int, int], None] | None, done: int, total: int) -> Callable[[int], None] | None:

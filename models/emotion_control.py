@@ -180,11 +180,14 @@ def control_settings(unet: Any, dim: int) -> dict[str, Any]:
     return settings
 
 
+def build_control(unet: Any, dim: int = 128) -> EmotionControl:
+    """An untrained ControlNet that fits `unet`, for joint embeddings [dim]; zero at the start."""
+    width, pooled_dim = unet.config.cross_attention_dim, unet.config.projection_class_embeddings_input_dim
+    return EmotionControl(dim, width, pooled_dim=pooled_dim, settings=control_settings(unet, dim))
+
+
 def build_emotion(
     unet: Any, text_dim: int = 128, image_dim: int = 512, dim: int = 128
 ) -> tuple[EmotionSpace, EmotionControl]:
     """An untrained emotion branch that fits `unet`; with it the denoiser computes exactly what it did without."""
-    width, pooled_dim = unet.config.cross_attention_dim, unet.config.projection_class_embeddings_input_dim
-    space = EmotionSpace(text_dim, image_dim, dim)
-    control = EmotionControl(dim, width, pooled_dim=pooled_dim, settings=control_settings(unet, dim))
-    return space, control
+    return EmotionSpace(text_dim, image_dim, dim), build_control(unet, dim)

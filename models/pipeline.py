@@ -16,7 +16,8 @@ from models.blending import compose, match_surround
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
 from models.denoiser import build_denoiser
 from models.dub_pipeline import DubPipeline
-from models.emotion_control import build_emotion
+from models.emotion import FaceEmotion
+from models.emotion_control import EmotionSpace, build_control
 from models.fusion import build_fusion
 from models.sampling import build_scheduler, fast_dtype
 from models.temporal import build_motion_adapter
@@ -38,7 +39,12 @@ PARTS = ("emotion", "action_units", "fusion", "temporal")
 
 
 def add_parts(
-    pipeline: DubPipeline, parts: Collection[str] = PARTS, text_dim: int = 128, image_dim: int = 512
+    pipeline: DubPipeline,
+    parts: Collection[str] = PARTS,
+    text_dim: int = 128,
+    image_dim: int = 512,
+    emotion_space: EmotionSpace | None = None,
+    face_emotion: FaceEmotion | None = None,
 ) -> DubPipeline:
     """The same pipeline with untrained branches beside what it has; it renders exactly what it did.
 
@@ -46,6 +52,8 @@ def add_parts(
         pipeline: keeps its components (the result shares them); a part that it has already stays as it is.
         parts: of `PARTS`.
         text_dim, image_dim: widths of the emotion text's embedding and of the person's image features.
+        emotion_space: one that is aligned already (stage `align`), in place of an untrained one of these widths.
+        face_emotion: the recogniser whose features it was aligned with.
     Raises:
         ValueError: an unknown part.
     """
@@ -55,7 +63,9 @@ def add_parts(
     unet, components = pipeline.unet, dict(pipeline.components)
     width, pooled_dim = unet.config.cross_attention_dim, unet.config.projection_class_embeddings_input_dim
     if "emotion" in parts and pipeline.emotion_control is None:
-        components["emotion_space"], components["emotion_control"] = build_emotion(unet, text_dim, image_dim)
+        space = emotion_space or EmotionSpace(text_dim, image_dim)
+        components["emotion_space"], components["face_emotion"] = space, face_emotion
+        components["emotion_control"] = build_control(unet, space.config.dim)
     if "action_units" in parts and pipeline.action_unit_encoder is None:
         components["action_unit_encoder"] = ActionUnitEncoder(len(AUS), width, pooled_dim=pooled_dim)
     if "fusion" in parts and pipeline.level_fusion is None:

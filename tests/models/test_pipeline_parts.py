@@ -13,6 +13,8 @@ import torch
 from models.action_units import AUS
 from models.autoencoder import build_autoencoder
 from models.dub_pipeline import DubPipeline
+from models.emotion import FaceEmotion
+from models.emotion_control import EmotionSpace
 from models.pipeline import PARTS, add_parts, build_pipeline, load_pipeline
 from models.text import PACKS, build_text
 
@@ -157,6 +159,26 @@ def test_a_text_encoder_of_its_own_is_saved_with_it(tmp_path: Path) -> None:
     wake(DubPipeline(**own, **built.settings)).save_pretrained(tmp_path)
     loaded = load_pipeline(tmp_path)
     assert not np.array_equal(loaded(**given(loaded, emotion="happy")), loaded(**given(loaded, emotion="sad")))
+
+
+def test_what_the_reference_feels_enters_the_joint_embedding(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    recogniser = FaceEmotion().eval()
+    space = EmotionSpace(128, 8 + recogniser.config.width)
+    torch.nn.init.normal_(space.mix[-1].weight)
+    bare = narrow("studio")
+    grown = add_parts(bare, ["emotion"], emotion_space=space, face_emotion=recogniser)
+    wake(grown).save_pretrained(tmp_path)
+    loaded = load_pipeline(tmp_path)
+    seen: list[torch.Tensor] = []
+    loaded.emotion_space.image.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    call = given(loaded, identity=None)
+    call["reference"] = np.repeat(call["reference"][None], FRAMES, 0)  # one a frame
+    loaded(**call)
+    loaded(**given(loaded))
+    assert [part.shape for part in seen] == [(FRAMES, 8 + recogniser.config.width)] * 2
+    assert not seen[0][:, :8].any() and seen[1][:, :8].any()  # nobody known, then somebody
+    assert torch.allclose(seen[0][:, 8:], seen[1][:, 8:], atol=1e-5)
 
 
 def test_values_for_other_frames_are_refused(pipeline: DubPipeline) -> None:
