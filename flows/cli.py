@@ -15,6 +15,8 @@ from flows.console import emit_json, say, take_stdout
 from flows.options import Options
 from storage.errors import DubwrightError
 
+INTERRUPTED = 130
+
 APP = typer.Typer(
     name="dubwright",
     help="Footage into trained, emotion-controllable talking-face models, and models into dubbed content libraries.",
@@ -55,13 +57,16 @@ def run(words: list[str]) -> int:
         take_stdout()
     try:
         outcome = APP(args=words, standalone_mode=False, prog_name="dubwright")
+        if outcome == INTERRUPTED:  # what typer makes of KeyboardInterrupt
+            raise KeyboardInterrupt
         return outcome if isinstance(outcome, int) else 0
     except Stop as stop:
         return stop.code
     except DubwrightError as error:
         return _explain(error.message, error.remedy, error.exit_code, wants_json)
     except KeyboardInterrupt:
-        return _explain("interrupted", "run the same command again: it goes on where it stopped", 130, wants_json)
+        remedy = "run the same command again: it goes on where it stopped"
+        return _explain("interrupted", remedy, INTERRUPTED, wants_json)
     except Exception as error:  # noqa: BLE001 - the last stop: no user should be shown a traceback
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # usage errors of typer's parser
             if type(error).__name__ == "NoArgsIsHelpError":

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ def serve_here(options: Options, port: int, cron: str) -> tuple[dict[str, Any], 
     started = time.monotonic()
     config = options.config()
     root = Root(config.root).create()
-    with ExitStack() as services:
+    url = address = None
+    with suppress(KeyboardInterrupt), ExitStack() as services:
         url = services.enter_context(lasting_server(root, port))
         address = services.enter_context(ray_head(root))
         say(f"Prefect: {url.removesuffix('/api')}\nRay: {address}\nnightly: {cron} UTC, of {root.local / 'incoming'}")

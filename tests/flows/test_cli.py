@@ -190,3 +190,15 @@ def test_a_search_that_finds_nothing_says_what_it_looked_at(dubwright: Command, 
     told = dubwright("catalog", "search", "quietly happy")
     assert told.returncode == 0, told.stderr
     assert "of the 1 clips only those with a caption" in told.stdout
+
+
+def test_ctrl_c_is_answered(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.cli.take_stdout", lambda: None)  # it would keep pytest's own
+    monkeypatch.setattr("flows.doctor.examine", interrupted)
+    assert run(["doctor", "--json"]) == 130
+    shown = capsys.readouterr()
+    assert "goes on where it stopped" in shown.err
+    assert the_object(shown.out)["error"]["exit_code"] == 130
