@@ -148,8 +148,7 @@ class ImageTraining:
         for part in parts.values():
             if isinstance(part, nn.Module):
                 part.to("cpu", dtype).eval()
-        settings = {name: self.pipeline.config[name] for name in ("crop_size", "audio_context")}
-        type(self.pipeline)(**parts, **settings).save_pretrained(str(folder))
+        type(self.pipeline)(**parts, **self.pipeline.settings).save_pretrained(str(folder))
 
 
 def sample_timesteps(count: int, total: int, run: ImageRun, generator: torch.Generator) -> Tensor:
