@@ -206,7 +206,8 @@ def _finished(result: dict[str, Any], more: str = "") -> Outcome:
         for entry in result["items"][:ITEMS_SHOWN]
     ]  # fmt: skip
     columns = [name for name in ("input", "status", "output", "reason") if any(row[name] for row in rows)]
-    parts = [result.get("table", ""), more, table(rows, columns) if rows and not result.get("table") else ""]
+    shown = table(rows, columns) if rows and not result.get("table") else ""
+    parts = [result.get("table", ""), result.get("verdict", ""), more, shown]
     if len(result["items"]) > ITEMS_SHOWN:
         parts.append(f"… and {len(result['items']) - ITEMS_SHOWN} more (in the report, or with --json)")
     counts = ", ".join(f"{count} {status}" for status, count in result["counts"].items())

@@ -44,11 +44,11 @@ def nightly(options: Options, sources: list[str], dataset: str) -> Result:
 
     with run.stage("evaluate") as stage:
         comparison = compare_models(challenger, champion, built.folder, dataset_id, config)
-        stage["result"] = promote_if_better(comparison, config)
+        stage["result"] = verdict = promote_if_better(comparison, config)
 
     show_training(run, trained, challenger)
     show_comparison(run, comparison)
-    result = run.finish(dataset=dataset_id, model=challenger.model_id, promoted=comparison.promoted)
+    result = run.finish(dataset=dataset_id, model=challenger.model_id, promoted=comparison.promoted, verdict=verdict)
     publish(result, "nightly")
     return result
 

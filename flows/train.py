@@ -62,11 +62,11 @@ def train(
         comparison = compare_models(challenger, champion(Root(config.root), config), rows, dataset_id, config)
         done["result"] = comparison.reason
     with run.stage("gate") as done:
-        done["result"] = promote_if_better(comparison, config)
+        done["result"] = verdict = promote_if_better(comparison, config)
     show_training(run, trained, challenger)
     show_comparison(run, comparison)
     metrics = comparison.challenger_table["metrics"]
-    result = run.finish(model=challenger.model_id, promoted=comparison.promoted, metrics=metrics)
+    result = run.finish(model=challenger.model_id, promoted=comparison.promoted, verdict=verdict, metrics=metrics)
     publish(result, "train")
     return result
 

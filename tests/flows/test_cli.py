@@ -202,3 +202,14 @@ def test_ctrl_c_is_answered(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     shown = capsys.readouterr()
     assert "goes on where it stopped" in shown.err
     assert the_object(shown.out)["error"]["exit_code"] == 130
+
+
+def test_what_the_gate_decided_stands_in_the_result() -> None:
+    from flows.cli_jobs import _finished
+
+    entry = {"input": "d@1", "status": "ok", "output": "models/2", "reason": None}
+    counts = {"ok": 1, "rejected": 0, "failed": 0}
+    given = {"items": [entry], "counts": counts, "seconds": 1.0, "report": "r", "verdict": "champion m@1 kept: worse"}
+    _, text, code = _finished(given)
+    assert "champion m@1 kept: worse" in text
+    assert code == 0
