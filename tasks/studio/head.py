@@ -292,7 +292,8 @@ def _glasses(x: Tensor, ax: Tensor, y: Tensor, z: Tensor, q: Rig) -> Tensor:
     return torch.minimum(torch.minimum(rim, bridge), arm) + q.glasses
 
 
-def nearest(part: Layers) -> Tensor:
-    """Distance to the whole figure: the field."""
+def field(wx: Tensor, wy: Tensor, wz: Tensor, q: Rig) -> Tensor:
+    """Distance to the whole figure at world points."""
+    part = layers(wx, wy, wz, q)
     d = torch.minimum(torch.minimum(part.skin, part.eyeball), torch.minimum(part.teeth, part.tongue))
     return torch.minimum(torch.minimum(d, part.hair), torch.minimum(part.glasses, part.clothes))

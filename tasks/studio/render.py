@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from tasks.studio.controls import Controls
-from tasks.studio.head import Layers
 from tasks.studio.materials import shade
 from tasks.studio.posing import build_rig
 from tasks.studio.rig import rig_rows
@@ -47,7 +46,7 @@ class Rendered:
     visible: npt.NDArray[np.bool_]
 
 
-def _evaluator(frames: int, compile_field: bool | None) -> Callable[..., tuple[Tensor, Layers]]:
+def _evaluator(frames: int, compile_field: bool | None) -> Callable[..., Tensor]:
     wanted = frames >= COMPILE_FROM if compile_field is None else compile_field
     if not (wanted and has_compiler()):
         return field_along
@@ -55,7 +54,7 @@ def _evaluator(frames: int, compile_field: bool | None) -> Callable[..., tuple[T
 
     broken = False
 
-    def evaluate(*arguments: Tensor) -> tuple[Tensor, Layers]:
+    def evaluate(*arguments: Tensor) -> Tensor:
         nonlocal broken
         if not broken:
             try:

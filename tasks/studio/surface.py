@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tasks.studio.curves import Eye, Mouth, eye, mouth
-from tasks.studio.head import Layers
+from tasks.studio.head import Layers, layers
 from tasks.studio.rig import Rig
 from tasks.studio.shapes import ramp, square
 from tasks.studio.trace import Hits
@@ -49,7 +49,7 @@ def surface(hits: Hits, row: Tensor, seed: int, pixel: float) -> Surface:
     return Surface(
         x, y, z, torch.abs(x), wx - q.body_x, wy - q.body_y, wz - q.body_z, pixel * hits.t, ramp(0.25, 0.45, z),
         noise(x * 2.2, y * 2.2, z * 2.2, seed % 97), noise(x * 17.0, y * 17.0, z * 17.0, seed % 89),
-        hits.parts, mouth(x, q), eye(x, q), q,
+        layers(wx, wy, wz, q), mouth(x, q), eye(x, q), q,
     )  # fmt: skip
 
 

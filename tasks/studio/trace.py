@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tasks.studio.head import Layers, layers, nearest
+from tasks.studio.head import field
 from tasks.studio.rig import Rig
 
 TILE = 4
@@ -44,17 +44,14 @@ class Camera:
 
 def field_along(
     row: Tensor, ox: Tensor, oy: Tensor, oz: Tensor, step: Tensor, t: Tensor, dx: Tensor, dy: Tensor, dz: Tensor
-) -> tuple[Tensor, Layers]:
-    """The field at o + (t + step)·d for rig row [K], and its parts: the one compiled kernel, since a second one for the
-    parts would cost another minute of building. o and d are vectors [N] or [1].
-    """
+) -> Tensor:
+    """The field at o + (t + step)·d for rig row [K]: the one compiled kernel; o and d are vectors [N] or [1]."""
     s = t + step
-    parts = layers(ox + s * dx, oy + s * dy, oz + s * dz, Rig(*row.unbind(0)))
-    return nearest(parts), parts
+    return field(ox + s * dx, oy + s * dy, oz + s * dz, Rig(*row.unbind(0)))
 
 
 @lru_cache(maxsize=1)
-def compiled_field() -> Callable[..., tuple[Tensor, Layers]]:
+def compiled_field() -> Callable[..., Tensor]:
     """`field_along` through the compiler; its first call builds (and caches on disk) the kernel."""
     return torch.compile(field_along, dynamic=True)
 
@@ -71,15 +68,12 @@ def _pick(axes: Triple, index: Tensor) -> Triple:
 
 @dataclass
 class Hits:
-    """Surface points of one frame: ray index, depth, coverage, position, distances of the parts there, normal, view,
-    occlusion, shadow (all [M]).
-    """
+    """Surface points of one frame: ray index, depth, position, normal, occlusion, shadow, coverage (all [M])."""
 
     index: Tensor
     t: Tensor
     coverage: Tensor
     point: Triple
-    parts: Layers
     normal: Triple
     view: Triple
     occlusion: Tensor
@@ -90,11 +84,7 @@ class Tracer:
     """Traces frames of one camera and size; keeps the rays."""
 
     def __init__(
-        self,
-        camera: Camera,
-        size: tuple[int, int],
-        device: torch.device | str,
-        evaluate: Callable[..., tuple[Tensor, Layers]],
+        self, camera: Camera, size: tuple[int, int], device: torch.device | str, evaluate: Callable[..., Tensor]
     ):
         self.camera, self.size, self.evaluate = camera, size, evaluate
         width, height = size
@@ -124,7 +114,7 @@ class Tracer:
         return (x * scale).contiguous(), (y * scale).contiguous(), (-scale).contiguous()
 
     def _at(self, row: Tensor, step: Tensor, t: Tensor, rays: Triple) -> Tensor:
-        return self.evaluate(row, *self.origin, step, t, *rays)[0]
+        return self.evaluate(row, *self.origin, step, t, *rays)
 
     def _start(self, row: Tensor) -> Tensor:
         """Start depth of every tile, infinite where its cone meets nothing."""
@@ -181,25 +171,24 @@ class Tracer:
     ) -> Hits:
         """Normals, occlusion and shadow at the points found."""
         px, py, pz = (o + t * v for o, v in zip(self.origin, view, strict=True))
-        eps, nothing = 0.006, torch.zeros_like(t)
-        parts = self.evaluate(row, px, py, pz, self.zero, nothing, *view)[1]
+        eps = 0.006
         # normal from four points of a tetrahedron
-        gx = gy = gz = nothing
+        gx, gy, gz = torch.zeros_like(t), torch.zeros_like(t), torch.zeros_like(t)
         one = torch.ones_like(self.zero)
         for ux, uy, uz in ((1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)):
-            d = self.evaluate(row, px, py, pz, one * eps, nothing, one * ux, one * uy, one * uz)[0]
+            d = self.evaluate(row, px, py, pz, one * eps, torch.zeros_like(t), one * ux, one * uy, one * uz)
             gx, gy, gz = gx + ux * d, gy + uy * d, gz + uz * d
         scale = 1.0 / torch.sqrt(gx * gx + gy * gy + gz * gz + 1e-12)
         normal = (gx * scale, gy * scale, gz * scale)
         occlusion = torch.ones_like(t)
         for reach, weight in ((0.05, 0.45), (0.16, 0.55)):
-            d = self.evaluate(row, px, py, pz, one * reach, nothing, *normal)[0]
+            d = self.evaluate(row, px, py, pz, one * reach, torch.zeros_like(t), *normal)
             occlusion = occlusion - weight * torch.clamp(1.0 - d / reach, 0.0, 1.0)
         # soft shadow towards the key light
         shadow = torch.ones_like(t)
         lx, ly, lz = (one * value for value in light)
         sx, sy, sz = (p + 0.03 * n for p, n in zip((px, py, pz), normal, strict=True))
         for reach in (0.07, 0.16, 0.32):
-            d = self.evaluate(row, sx, sy, sz, one * reach, nothing, lx, ly, lz)[0]
+            d = self.evaluate(row, sx, sy, sz, one * reach, torch.zeros_like(t), lx, ly, lz)
             shadow = torch.minimum(shadow, torch.clamp(0.35 + 3.5 * d / reach, 0.0, 1.0))
-        return Hits(index, t, coverage, (px, py, pz), parts, normal, view, occlusion, shadow)
+        return Hits(index, t, coverage, (px, py, pz), normal, view, occlusion, shadow)
