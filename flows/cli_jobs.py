@@ -72,7 +72,7 @@ def train(
     stage: Annotated[
         str,
         typer.Option(
-            "--stage", help="image, autoencoder, speech, sync, text, emotion, detector, landmarks, recogniser."
+            "--stage", help="image, autoencoder, speech, sync, text, emotion, align, detector, landmarks, recogniser."
         ),
     ] = "image",
     workers: Annotated[

@@ -1,7 +1,8 @@
 """Stage "image": the denoiser on single frames, with all its conditions. One plain step, used with and without Ray.
 
-Everything that is random in a step (which frames, noise, timesteps, what is left out) is drawn from the seed, the
-worker's rank and the step's number. So the place in the data is the step's number, and a resumed run goes on exactly.
+Everything that is random in a sample (which frame, noise, timestep, what is left out) is drawn from the seed, the
+step's number and the sample's place in the batch of all workers. So the place in the data is the step's number, a
+resumed run goes on exactly, and the same batch gives the same step however many workers share it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from models.denoiser import Conditions, Denoiser, build_ema, visual_channels
 from models.losses import diffusion_loss, min_snr_weights, signal_to_noise
@@ -68,7 +70,7 @@ class ImageTraining:
         run: settings.
         device: where to train.
         network: the module whose forward is called, where it is not the bare denoiser (DDP's wrapper round it).
-        rank: this worker's number; workers draw different samples.
+        rank: this worker's number; worker r takes samples r x batch_size and on of the batch of all workers.
     """
 
     def __init__(
@@ -93,21 +95,24 @@ class ImageTraining:
         self._mask = torch.from_numpy(dub_mask(pipeline.config.crop_size))[None, None].to(self.device)
         self._dtype = fast_dtype(self.device) if run.precision == "bf16" else torch.float32
 
-    def batch(self) -> tuple[LatentBatch, torch.Generator]:
-        """The samples of the present step and the source of its noise; always the same for the same step."""
-        rng = np.random.default_rng([self.run.seed, self.rank, self.step])
-        context = self.pipeline.config.audio_context
-        batch = sample_batch(self.files, self.run.batch_size, rng, context)
-        return batch.to(self.device), torch.Generator().manual_seed(int(rng.integers(2**62)))
+    def batch(self) -> tuple[LatentBatch, Draws]:
+        """This worker's samples of the present step and their chances; always the same for the same step."""
+        first = self.rank * self.run.batch_size
+        places = range(first, first + self.run.batch_size)
+        rngs = [np.random.default_rng([self.run.seed, self.step, place]) for place in places]
+        batch = sample_batch(self.files, rngs, self.pipeline.config.audio_context)
+        steps = self.pipeline.scheduler.config.num_train_timesteps
+        draws = draw(rngs, tuple(batch.latents.shape[1:]), steps, self.run)
+        return batch.to(self.device), draws.to(self.device)
 
     def train_step(self) -> dict[str, float]:
         """One optimiser step: {"step", "loss", "grad_norm", "learning_rate"}."""
         rate = self.run.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch, generator = self.batch()
+        batch, draws = self.batch()
         loss = denoising_loss(
-            self.network, self.pipeline.scheduler, batch, self._mask, self.run, generator, self._dtype
+            self.network, self.pipeline.scheduler, batch, self._mask, self.run, draws, self._dtype
         )
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.run.max_grad_norm)
@@ -115,7 +120,8 @@ class ImageTraining:
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.step(self.denoiser.parameters())
         self.step += 1
-        return {"step": self.step, "loss": float(loss.detach()), "grad_norm": float(norm), "learning_rate": rate}
+        mean = _over_workers(loss.detach())
+        return {"step": self.step, "loss": mean, "grad_norm": float(norm), "learning_rate": rate}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to go on as if it had not stopped; plain tensors and numbers."""
@@ -151,11 +157,41 @@ class ImageTraining:
         type(self.pipeline)(**parts, **self.pipeline.settings).save_pretrained(str(folder))
 
 
-def sample_timesteps(count: int, total: int, run: ImageRun, generator: torch.Generator) -> Tensor:
-    """int64 [count] in [0, total), see `ImageRun`."""
-    drawn = torch.rand(count, generator=generator) ** run.noise_bias
-    last = torch.rand(count, generator=generator) < run.terminal
-    return torch.where(last, total - 1, (drawn * total).long().clamp(max=total - 1))
+def _over_workers(loss: Tensor) -> float:
+    """The mean of a loss over all workers: that of the whole batch."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        loss = loss.clone()
+        dist.all_reduce(loss)
+        loss /= dist.get_world_size()
+    return float(loss)
+
+
+@dataclass
+class Draws:
+    """What chance decided for B samples.
+
+    noise float32 [B,4,h,w]; timesteps int64 [B]; keep float32 [2,B], 1 where the sound, the identity is kept.
+    """
+
+    noise: Tensor
+    timesteps: Tensor
+    keep: Tensor
+
+    def to(self, device: torch.device | str) -> Draws:
+        """The same on another device."""
+        return Draws(self.noise.to(device), self.timesteps.to(device), self.keep.to(device))
+
+
+def draw(rngs: Sequence[np.random.Generator], shape: tuple[int, ...], total: int, run: ImageRun) -> Draws:
+    """One sample from each generator: noise of `shape`, a timestep in [0, total), what is left out; see `ImageRun`."""
+    noise, timesteps, keep = [], [], []
+    for rng in rngs:
+        noise.append(rng.standard_normal(shape, dtype=np.float32))
+        biased, last, *chances = rng.random(4)
+        timesteps.append(total - 1 if last < run.terminal else min(int(biased**run.noise_bias * total), total - 1))
+        keep.append([chance >= run.drop for chance in chances])
+    kept = torch.tensor(keep, dtype=torch.float32).T.contiguous()
+    return Draws(torch.from_numpy(np.stack(noise)), torch.tensor(timesteps), kept)
 
 
 def denoising_loss(
@@ -164,7 +200,7 @@ def denoising_loss(
     batch: LatentBatch,
     mask: Tensor,
     run: ImageRun,
-    generator: torch.Generator,
+    draws: Draws,
     dtype: torch.dtype,
 ) -> Tensor:
     """The loss of one batch: noise its latents, predict, compare.
@@ -174,10 +210,8 @@ def denoising_loss(
         scheduler: gives the noise levels and what is predicted (`prediction_type`).
         mask: [1,1,S,S] the repainted region.
     """
-    device, count = batch.latents.device, len(batch.latents)
-    noise = torch.randn(batch.latents.shape, generator=generator).to(device)
-    timesteps = sample_timesteps(count, scheduler.config.num_train_timesteps, run, generator).to(device)
-    keep = (torch.rand(2, count, generator=generator) >= run.drop).float().to(device)
+    device = batch.latents.device
+    noise, timesteps, keep = draws.noise, draws.timesteps, draws.keep
     noisy = scheduler.add_noise(batch.latents, noise, timesteps)
     kind = scheduler.config.prediction_type
     targets = {"epsilon": noise, "sample": batch.latents}

@@ -143,16 +143,16 @@ class LatentBatch:
 
 
 def sample_batch(
-    files: Sequence[Path], size: int, rng: np.random.Generator, context: int = 2, reference_gap_s: float = 0.5
+    files: Sequence[Path], rngs: Sequence[np.random.Generator], context: int = 2, reference_gap_s: float = 0.5
 ) -> LatentBatch:
-    """Draw frames of random clips, each with another frame of its clip as reference.
+    """Draw a frame of a random clip by each of `rngs`, each with another frame of its clip as reference.
 
     The reference is at least `reference_gap_s` away if there is one (its mouth must not give the answer away) and,
     more often than not, the one of those whose head pose is nearest, as when rendering (see `tasks.references`). Only
     the frames that are drawn are read from disk.
     """
     samples: list[dict[str, Tensor]] = []
-    for _ in range(size):
+    for rng in rngs:
         with safe_open(str(files[int(rng.integers(len(files)))]), "pt") as stored:
             samples.append(_draw(stored, rng, context, reference_gap_s))
     return LatentBatch(**{name: torch.stack([sample[name] for sample in samples]) for name in samples[0]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from models.pipeline import build_scheduler, load_pipeline
 from models.speech import load_speech_encoder
 from tasks.training.data import decode_clip
-from tasks.training.image import ImageRun, ImageTraining, sample_timesteps
+from tasks.training.image import ImageRun, ImageTraining, denoising_loss, draw
 from tasks.training.latents import LatentCache, cache_clips
 
 RUN = ImageRun(steps=40, batch_size=4, rate=2e-3, warmup=2, precision="fp32", ema_decay=0.9)
@@ -63,6 +64,27 @@ def test_a_resumed_run_goes_on_exactly(tiny_models: dict[str, Path], files: list
         assert torch.equal(kept, wanted)
 
 
+def test_two_workers_with_half_a_batch_take_the_steps_of_one(
+    tiny_models: dict[str, Path], files: list[Path]
+) -> None:
+    """Gradients averaged over the workers, as DDP does, are those of the whole batch."""
+    whole, *halves = (
+        ImageTraining(load_pipeline(tiny_models["pipeline"]), files, replace(RUN, batch_size=count), rank=rank)
+        for count, rank in ((4, 0), (2, 0), (2, 1))
+    )
+    batch, draws = whole.batch()
+    parts = [half.batch() for half in halves]
+    assert torch.equal(torch.cat([part.latents for part, _ in parts]), batch.latents)
+    assert torch.equal(torch.cat([drawn.noise for _, drawn in parts]), draws.noise)
+    losses = []
+    for each in (whole, *halves):
+        seen, drawn = each.batch()
+        scheduler = each.pipeline.scheduler
+        loss = denoising_loss(each.network, scheduler, seen, each._mask, each.run, drawn, torch.float32)
+        losses.append(float(loss.detach()))
+    assert (losses[1] + losses[2]) / 2 == pytest.approx(losses[0], abs=1e-6)
+
+
 def test_workers_draw_different_samples(tiny_models: dict[str, Path], files: list[Path]) -> None:
     pipeline = load_pipeline(tiny_models["pipeline"])
     batches = [ImageTraining(pipeline, files, RUN, rank=rank).batch()[0] for rank in (0, 1)]
@@ -93,15 +115,17 @@ def test_the_saved_pipeline_has_the_averaged_weights(
 def test_identity_is_used_only_where_the_clip_has_one(tiny_models: dict[str, Path], files: list[Path]) -> None:
     state = training(tiny_models, files, drop=0.0)
     torch.nn.init.normal_(state.denoiser.identity_projection.attention.to_out[0].weight)
-    batch, _ = state.batch()
+    batch, draws = state.batch()
     batch.has_identity.zero_()
-    state.batch = lambda: (batch, torch.Generator().manual_seed(0))  # type: ignore[method-assign]
+    state.batch = lambda: (batch, draws)  # type: ignore[method-assign]
     state.train_step()
     assert float(state.optimizer.state[state.denoiser.identity_projection.tokens.weight]["exp_avg"].abs().sum()) == 0
 
 
 def test_timesteps_lean_towards_noise_and_reach_the_end() -> None:
-    steps = sample_timesteps(4000, 1000, ImageRun(), torch.Generator().manual_seed(0))
+    draws = draw([np.random.default_rng(n) for n in range(4000)], (1,), 1000, ImageRun())
+    steps = draws.timesteps
+    assert 0.90 < draws.keep.mean() < 0.94
     assert steps.min() >= 0
     assert steps.max() == 999
     assert 0.06 < (steps == 999).float().mean() < 0.11

@@ -78,7 +78,7 @@ def test_a_batch_pairs_frames_with_distant_frames_of_the_same_clip(
 ) -> None:
     files = cache_clips((decode_clip(row) for row in rows[:2]), cache, mirror=False)
     kept = [load_file(file) for file in files]
-    batch = sample_batch(files, 12, np.random.default_rng(0), reference_gap_s=0.4)
+    batch = sample_batch(files, [np.random.default_rng(n) for n in range(12)], reference_gap_s=0.4)
     assert batch.latents.shape == batch.masked.shape == batch.reference.shape == (12, 4, 8, 8)
     assert batch.audio_tokens.shape == (12, 10, 16)
     assert batch.has_identity.tolist() == [1.0] * 12

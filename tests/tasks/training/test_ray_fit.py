@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from models.pipeline import load_pipeline
@@ -79,9 +80,23 @@ def test_ray_train_gives_the_run_of_one_process(
     there = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "there", steps=4, workers=1)
     assert [loss for _, loss in there["losses"]] == pytest.approx([loss for _, loss in here["losses"]])
     assert (Path(there["path"]) / "model_index.json").is_file()
-    longer = tiny_config.with_({"train.steps": 4})
-    two = fit("image", longer, rows, tiny_models["pipeline"], tmp_path / "two", workers=2)
-    assert two["step"] == 4, "two workers step together"
+
+
+@pytest.mark.slow
+def test_two_workers_share_the_batch_of_one(
+    tiny_config: Config, tiny_models: dict[str, Path], rows: Rows, tmp_path: Path, ray_session: Callable[[], None]
+) -> None:
+    exact = {"steps": 20, "precision": "fp32"}
+    curves = [
+        fit(
+            "image", tiny_config, rows, tiny_models["pipeline"], tmp_path / str(workers), workers=workers,
+            overrides=exact | {"batch_size": 4 // workers},
+        )["losses"]
+        for workers in (1, 2)
+    ]  # fmt: skip
+    one, two = (np.array(curve) for curve in curves)
+    assert np.array_equal(one[:, 0], np.arange(1, 21))
+    assert np.abs(one - two).max() < 1e-4
 
 
 def test_what_cannot_be_trained_is_said(tiny_config: Config, tiny_models: dict[str, Path], tmp_path: Path) -> None:
