@@ -99,7 +99,7 @@ def fit(
         log_every=max(1, min(10, run.steps // 20)),
     )
     with _following(folder, run.steps, on_progress):
-        final = _fit_here(job) if count == 0 else _fit_with_ray(job, count, config)
+        final = _fit_here(job) if count == 0 else fit_with_ray(job, count, config)
     model = folder / "model"
     if not (model / "model_index.json").is_file():
         shutil.copytree(final / "pipeline", model, dirs_exist_ok=True)
@@ -257,7 +257,7 @@ def _ray_worker(settings: dict[str, Any]) -> None:
         train_loop(job, context.get_world_rank(), context.get_world_size(), resume, report)
 
 
-def _fit_with_ray(job: FitJob, workers: int, config: Config) -> Path:
+def fit_with_ray(job: FitJob, workers: int, config: Config) -> Path:
     """Train in Ray's workers; returns a local folder of the last checkpoint."""
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")  # the default costs a short run ten seconds
     import ray

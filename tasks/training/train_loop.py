@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,11 +56,14 @@ def train_loop(job: FitJob, rank: int, world: int, resume: Path | None, report: 
         # a batch may drop a condition in every sample, and then its branch gets no gradient
         training.network = prepare_model(training.denoiser, parallel_strategy_kwargs={"find_unused_parameters": True})
     with _curve(job, training.step) if rank == 0 else contextlib.nullcontext(lambda metrics: None) as note:
+        noted, since = training.step, time.perf_counter()
         while training.step < run.steps:
             metrics = training.train_step()
             done = training.step == run.steps
             if training.step % job.log_every == 0 or done:
-                note(metrics)
+                rate = (training.step - noted) / max(time.perf_counter() - since, 1e-9)
+                note(metrics | {"steps_per_second": rate})
+                noted, since = training.step, time.perf_counter()
             if training.step % job.checkpoint_every == 0 or done:
                 with _checkpoint(training, rank, done) as saved:
                     report(metrics, saved)
