@@ -19,7 +19,8 @@ def assign_splits(
 
     Sources that share a speaker label or a face stay together. A group's place follows from a hash of its first
     source, so that a dataset that grows keeps its splits (unless a new source joins two groups). Where chance leaves
-    val or test empty though there are three groups or more, the group next in line goes there.
+    val or test empty though there are three groups or more, the group next in line goes there; train is never empty,
+    however few there are: one person's footage is there to be trained on.
 
     Args:
         clips: rows with source_id, speaker, identity (unit vector or None) and split (kept where a corpus gives it).
@@ -70,6 +71,8 @@ def _place(groups: _Groups, given: Mapping[str, str], shares: tuple[float, float
                 spare = [first for first in line if present.count(split_of[first]) > 1]
                 spare.sort(key=lambda first: -present.count(split_of[first]))
                 split_of.update(dict.fromkeys(spare[:1], wanted))
+    elif shares[0] > 0 and free and "train" not in split_of.values():
+        split_of[min(free)[1]] = "train"
     return {source: split_of[first] for first, sources in members.items() for source in sources}
 
 

@@ -65,3 +65,9 @@ def test_what_the_corpus_says_is_kept() -> None:
 
 def test_no_clips_no_splits() -> None:
     assert assign_splits([], SHARES, 0.35) == {}
+
+
+@given(st.integers(0, 10_000), st.integers(1, 2))
+def test_few_people_are_there_to_be_trained_on(first: int, count: int) -> None:
+    splits = assign_splits([clip(content_id(first + number)) for number in range(count)], SHARES, 0.35)
+    assert "train" in splits.values()
