@@ -49,6 +49,9 @@ class CorpusSettings:
     seconds: float = 4.0
     seed: int = 0
     languages: tuple[str, ...] = LANGUAGES
+    moods: bool = False
+    """One scene for all clips of a person, and in half of them a voice in another mood than the face: so that neither
+    the light nor the voice gives the expression away."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,9 @@ def render_clip(out: Path, plan: ClipPlan, *, device: str = "cpu", compile_field
     english = "en" in settings.languages and languages.random() < 0.5
     language = "en" if english else str(languages.choice(settings.languages))
     take = plan_take(
-        plan.identity_seed, plan.number, (plan.emotion, plan.intensity), settings.seconds, plan.split, FRAMING, language
-    )
+        plan.identity_seed, plan.number, (plan.emotion, plan.intensity), settings.seconds, plan.split, FRAMING,
+        language, voice_mood=_voice_mood(plan), scene_seed=plan.identity_seed if settings.moods else None,
+    )  # fmt: skip
     times = np.arange(round(settings.seconds * settings.fps)) / settings.fps
     controls = take.controls(times)
     rendered = render(take.scene, controls, (settings.size, settings.size), device, compile_field=compile_field)
@@ -116,7 +120,7 @@ def render_clip(out: Path, plan: ClipPlan, *, device: str = "cpu", compile_field
         "clip": plan.name, "video": f"{plan.name}.mp4", "audio": f"{plan.name}.wav", "truth": f"{plan.name}.npz",
         "identity_seed": plan.identity_seed, "speaker": f"studio-{plan.identity_seed}", "split": plan.split,
         "emotion": plan.emotion, "intensity": plan.intensity, "caption": describe(take, controls),
-        "language": take.speech.voice.language, "voice": take.speech.voice.name, "text": take.speech.text,
+        "voice_emotion": take.speech.emotion, "language": take.speech.voice.language, "voice": take.speech.voice.name, "text": take.speech.text,
         "frames": len(times), "fps": settings.fps, "size": settings.size, "seconds": settings.seconds, "sync_offset": 0,
     }  # fmt: skip
     media.write_video(out / row["video"], rendered.frames, settings.fps, sound, crf=CRF, preset="medium", threads=1)
@@ -133,6 +137,13 @@ def render_clip(out: Path, plan: ClipPlan, *, device: str = "cpu", compile_field
     return row | {"render_s": round(time.perf_counter() - started, 2)}
 
 
+def _voice_mood(plan: ClipPlan) -> tuple[str, int] | None:
+    chance = np.random.default_rng([plan.identity_seed, plan.number, 0x40])
+    if not plan.settings.moods or chance.random() < 0.5:
+        return None
+    return MOODS[int(chance.integers(len(MOODS)))]
+
+
 def render_corpus(
     out: str | os.PathLike[str],
     identities: int = 100,
@@ -144,12 +155,13 @@ def render_corpus(
     workers: int = 2,
     *,
     languages: Sequence[str] = LANGUAGES,
+    moods: bool = False,
     device: str = "cpu",
     compile_field: bool | None = None,
 ) -> dict[str, Any]:
     """Render what is missing of a corpus into `out`; returns {"clips", "rendered", "failed", "seconds"}.
 
-    workers: processes, each with one thread; 0 renders in this process. A clip that fails is logged and counted, the
+    moods: see `CorpusSettings`. workers: processes, each with one thread; 0 renders in this process. A clip that fails is logged and counted, the
     others go on.
 
     Raises:
@@ -157,7 +169,7 @@ def render_corpus(
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = CorpusSettings(size, float(fps), float(seconds), seed, tuple(languages))
+    settings = CorpusSettings(size, float(fps), float(seconds), seed, tuple(languages), moods)
     _same_settings(folder, settings)
     plans = plan_corpus(identities, clips_per_identity, settings)
     finished = {row["clip"]: row for row in _finished(folder)}
@@ -222,7 +234,7 @@ def _same_settings(folder: Path, settings: CorpusSettings) -> None:
     path = folder / SETTINGS
     wanted = json.loads(json.dumps(asdict(settings)))
     if path.exists():
-        there = json.loads(path.read_text())
+        there = json.loads(json.dumps(asdict(CorpusSettings()))) | json.loads(path.read_text())
         if there != wanted:
             changed = ", ".join(name for name in wanted if there.get(name) != wanted[name])
             raise UsageError(f"{folder} holds a corpus with other settings: {changed}", "choose another folder")
@@ -252,13 +264,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--fps", type=float, default=25.0)
     parser.add_argument("--seed", type=int, default=0, help="seed of the first person")
+    parser.add_argument(
+        "--moods", action="store_true", help="one scene a person; voices that often feel otherwise than the faces"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     counts = render_corpus(
         chosen.out, chosen.identities, chosen.clips, chosen.seconds, chosen.size, chosen.fps, chosen.seed,
-        chosen.workers, device=chosen.device,
+        chosen.workers, moods=chosen.moods, device=chosen.device,
     )  # fmt: skip
     log.info("%s", counts)
     return 1 if counts["failed"] else 0

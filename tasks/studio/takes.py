@@ -32,7 +32,10 @@ _FAST, _SLOW, _SOFT, _LOUD, _HIGH, _LOW = 188, 132, 0.3, 0.62, 66, 33
 
 @dataclass(frozen=True)
 class Take:
-    """One person, one passage of speech, one scene and manner."""
+    """One person, one passage of speech, one scene and manner.
+
+    shown: emotion and intensity of the face; those of the voice are the speech's own, mostly the same.
+    """
 
     identity: Identity
     scene: Scene
@@ -40,10 +43,12 @@ class Take:
     style: Style
     seed: int
     split: str
+    shown: tuple[str, int]
 
     def controls(self, times: npt.ArrayLike) -> Controls:
         """Controls [T] at `times` seconds of the take."""
-        return act(self.speech, times, self.seed, self.style)
+        emotion, intensity = self.shown
+        return act(replace(self.speech, emotion=emotion, intensity=intensity), times, self.seed, self.style)
 
 
 def voice_of(identity: Identity, language: str) -> Voice:
@@ -80,14 +85,22 @@ def plan_take(
     framing: tuple[float, float],
     language: str | None = None,
     max_yaw: float = MAX_YAW,
+    voice_mood: tuple[str, int] | None = None,
+    scene_seed: int | None = None,
 ) -> Take:
-    """Take `number` of a person: speech of `mood` (emotion, intensity) that lasts `seconds`, scene and manner drawn."""
+    """Take `number` of a person: speech of `mood` (emotion, intensity) that lasts `seconds`, scene and manner drawn.
+
+    Args:
+        voice_mood: what the voice alone feels, where it is not the face's mood.
+        scene_seed: takes of a person with the same one are in the same light, before the same camera.
+    """
     rng = np.random.default_rng([identity_seed, number, 0x7A3E])
     identity = sample_identity(identity_seed)
     spoken = language or ("en" if rng.random() < 0.5 else str(rng.choice(LANGUAGES)))
-    speech = passage(rng, voice_of(identity, spoken), *mood, seconds, split)
-    scene = sample_scene(identity, int(rng.integers(1 << 30)), framing=framing)
-    return Take(identity, scene, speech, sample_style(rng, max_yaw), int(rng.integers(1 << 30)), split)
+    speech = passage(rng, voice_of(identity, spoken), *(voice_mood or mood), seconds, split)
+    drawn = int(rng.integers(1 << 30))
+    scene = sample_scene(identity, drawn if scene_seed is None else scene_seed, framing=framing)
+    return Take(identity, scene, speech, sample_style(rng, max_yaw), int(rng.integers(1 << 30)), split, mood)
 
 
 def room_sound(speech: Speech, seed: int) -> npt.NDArray[np.float32]:
@@ -109,7 +122,7 @@ def room_sound(speech: Speech, seed: int) -> npt.NDArray[np.float32]:
 def describe(take: Take, controls: Controls) -> str:
     """The take in one sentence, in the captions' vocabulary: emotion, manner, what head and voice do."""
     speech, rng = take.speech, np.random.default_rng([take.seed, 0xCA9])
-    text = sentence(speech.emotion, speech.intensity, _manner(take), _head(take, controls), _voice(speech), rng)
+    text = sentence(*take.shown, _manner(take), _head(take, controls), _voice(speech), rng)
     subjects = ("A man", "He") if take.identity.masculine >= 0.5 else ("A woman", "She")
     spoken = str(rng.choice(subjects if rng.random() < 0.7 else SUBJECTS[:3]))
     for subject in SUBJECTS:
@@ -119,9 +132,9 @@ def describe(take: Take, controls: Controls) -> str:
 
 
 def _manner(take: Take) -> str:
-    if take.style.onset_s == 0 and take.style.sway >= 1.6 and take.speech.intensity >= 2:
+    if take.style.onset_s == 0 and take.style.sway >= 1.6 and take.shown[1] >= 2:
         return "expressive"
-    return "restrained" if take.style.sway < 0.4 and take.speech.intensity == 1 else "plain"
+    return "restrained" if take.style.sway < 0.4 and take.shown[1] == 1 else "plain"
 
 
 def _head(take: Take, controls: Controls) -> str:
