@@ -1,15 +1,14 @@
 """Training of the diffusion stages by Ray Train: from a process of its own to many workers, with exact resume.
 
 The same `train_loop` runs in this process (0 workers) and in Ray's workers. A checkpoint holds everything: weights,
-their average, optimiser, random state and step (from which the place in the data follows). The same `out` resumes; an
-`out` that is finished is left as it is, so a new run takes a new folder.
+their average, optimiser, random state and step (from which the place in the data follows). The same `out` resumes,
+whatever killed the run before, with as many workers as are asked for now; an `out` that is finished is left as it is,
+so a new run takes a new folder.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import shutil
 import threading
 import time
@@ -23,15 +22,17 @@ import torch
 from models.autoencoder import AutoencoderKL
 from models.pipeline import DubPipeline, build_pipeline, load_pipeline
 from models.speech import load_speech_encoder
+from storage.atomic import directory_written_aside
 from storage.errors import NotFound, UsageError
 from tasks.config import Config
 from tasks.experts import load_faces
+from tasks.training.checkpoints import Checkpoints
+from tasks.training.curve import read_curve
 from tasks.training.data import Embed, Rows, is_corpus, read_clips
 from tasks.training.image import ImageRun
 from tasks.training.latents import LatentCache, cache_clips
-from tasks.training.train_loop import FitJob, read_curve, train_loop
-
-log = logging.getLogger(__name__)
+from tasks.training.ray_workers import fit_with_ray
+from tasks.training.train_loop import FitJob, train_loop
 
 STAGES = ("image",)
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -85,8 +86,9 @@ def fit(
     device = _device(config)
     files = _latents(config, dataset, pipeline, cache, mirror, every, limit, device)
     start = folder / "start"
-    if not (start / "model_index.json").is_file():
-        pipeline.save_pretrained(str(start))
+    if not start.is_dir():
+        with directory_written_aside(start) as partial:
+            pipeline.save_pretrained(str(partial))
     count = config.train.workers if workers is None else workers
     job = FitJob(
         start=str(start),
@@ -98,11 +100,18 @@ def fit(
         checkpoint_every=config.train.checkpoint_every,
         log_every=max(1, min(10, run.steps // 20)),
     )
-    with _following(folder, run.steps, on_progress):
-        final = _fit_here(job) if count == 0 else fit_with_ray(job, count, config)
     model = folder / "model"
-    if not (model / "model_index.json").is_file():
-        shutil.copytree(final / "pipeline", model, dirs_exist_ok=True)
+    if not model.is_dir():
+        with _following(folder, run.steps, on_progress):
+            if count == 0:
+                train_loop(job, 0, 1, lambda metrics: None)
+            else:
+                fit_with_ray(job, count, config)
+        final = Checkpoints(folder).last
+        if final is None:
+            raise NotFound(f"training left no checkpoint under {folder}", "look at the logs of Ray's workers")
+        with directory_written_aside(model) as partial:
+            shutil.copytree(final / "pipeline", partial, dirs_exist_ok=True)
     curve = read_curve(folder)
     return curve[-1] | {
         "losses": [(int(entry["step"]), float(entry["loss"])) for entry in curve],
@@ -218,77 +227,3 @@ def _embedder(config: Config, dataset: Rows) -> Embed | None:
         return None
     faces = load_faces(config)
     return faces.embed if "embedding" in faces.gives else None
-
-
-def _fit_here(job: FitJob) -> Path:
-    """Train in this process; returns the folder of the last checkpoint."""
-    folder = Path(job.out) / "checkpoints"
-
-    def report(metrics: dict[str, float], saved: Path | None) -> None:
-        target = folder / f"step-{int(metrics['step']):08d}"
-        if saved is not None:
-            partial = target.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(saved, partial)
-            shutil.rmtree(target, ignore_errors=True)
-            partial.rename(target)
-            for old in _checkpoints(folder)[:-2]:
-                shutil.rmtree(old)
-
-    found = _checkpoints(folder)
-    train_loop(job, 0, 1, found[-1] if found else None, report)
-    return _checkpoints(folder)[-1]
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*") if path.suffix != ".partial")
-
-
-def _ray_worker(settings: dict[str, Any]) -> None:
-    from ray import train
-
-    job, context, start = FitJob(**settings), train.get_context(), train.get_checkpoint()
-
-    def report(metrics: dict[str, float], saved: Path | None) -> None:
-        train.report(metrics, checkpoint=None if saved is None else train.Checkpoint.from_directory(saved))
-
-    with contextlib.ExitStack() as stack:
-        resume = None if start is None else Path(stack.enter_context(start.as_directory()))
-        train_loop(job, context.get_world_rank(), context.get_world_size(), resume, report)
-
-
-def fit_with_ray(job: FitJob, workers: int, config: Config) -> Path:
-    """Train in Ray's workers; returns a local folder of the last checkpoint."""
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")  # the default costs a short run ten seconds
-    import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    if not ray.is_initialized():
-        from tasks.cluster import start
-
-        start(config)
-    gpu = job.device.startswith("cuda")
-    available = ray.cluster_resources().get("CPU", 1)
-    # One logical CPU stays free: with every one taken, Ray's own tasks could not run and the fit would hang.
-    share = 1.0 if available >= workers + 1 else max(0.1, round(0.9 * available / (workers + 1), 2))
-    trainer = TorchTrainer(
-        _ray_worker,
-        train_loop_config=asdict(job),
-        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu, resources_per_worker=_resources(share, gpu)),
-        run_config=RunConfig(
-            name="ray",  # unique by its storage path; the same path resumes by itself
-            storage_path=job.out,
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            failure_config=FailureConfig(max_failures=1),
-        ),
-    )
-    result = trainer.fit()
-    if result.checkpoint is None:
-        raise NotFound(f"Ray Train kept no checkpoint under {job.out}", "look at the logs of its workers")
-    return Path(result.checkpoint.to_directory(str(Path(job.out) / "final")))
-
-
-def _resources(share: float, gpu: bool) -> dict[str, float]:
-    return {"CPU": share, "GPU": 1} if gpu else {"CPU": share}

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed as dist
 
 from models.pipeline import load_pipeline
-from storage.atomic import written_aside
+from storage.atomic import FileLock
+from tasks.training.checkpoints import Checkpoints
+from tasks.training.curve import curve_from
 from tasks.training.image import ImageRun, ImageTraining
 
-Report = Callable[[dict[str, float], Path | None], None]
+Report = Callable[[dict[str, float]], None]
+
+LOCK_S = 30.0
+"""How long a run waits for another one in its folder: the worker of a killed run needs a moment to notice."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +39,36 @@ class FitJob:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def train_loop(job: FitJob, rank: int, world: int, resume: Path | None, report: Report) -> None:
-    """Train to the end of the schedule; the same code in this process and in a Ray worker.
+def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
+    """Train to the end of the schedule, from the last checkpoint under `job.out`, where the checkpoints go.
 
     Args:
-        resume: folder of a checkpoint to go on from.
-        report: called by every worker with the metrics and, on rank 0, the folder of a new checkpoint (else None).
+        rank, world: this worker's number, and how many there are; several need an initialised process group.
+        report: called by every worker with the metrics at each checkpoint.
+    Raises:
+        LockHeld: another process trains in this folder.
     """
     if job.threads:
         torch.set_num_threads(job.threads)
-    run = ImageRun(**job.run)
-    pipeline = load_pipeline(job.start)
-    training = ImageTraining(pipeline, [Path(file) for file in job.files], run, job.device, rank)
-    if resume is not None:
-        state = torch.load(resume / "state.pt", map_location=job.device, weights_only=True)
-        training.load_state_dict(state)
-    if world > 1:
-        from ray.train.torch import prepare_model
+    checkpoints = Checkpoints(job.out)
+    with contextlib.ExitStack() as stack:
+        if rank == 0:
+            stack.enter_context(FileLock(Path(job.out) / ".lock", LOCK_S))
+        if world > 1:
+            dist.barrier()  # nobody looks for the last checkpoint before all who might write one are gone
+        run = ImageRun(**job.run)
+        training = ImageTraining(load_pipeline(job.start), [Path(file) for file in job.files], run, job.device, rank)
+        state = checkpoints.read(job.device)
+        if state is not None:
+            training.load_state_dict(state)
+        if world > 1:
+            from ray.train.torch import prepare_model
 
-        # a batch may drop a condition in every sample, and then its branch gets no gradient
-        training.network = prepare_model(training.denoiser, parallel_strategy_kwargs={"find_unused_parameters": True})
-    with _curve(job, training.step) if rank == 0 else contextlib.nullcontext(lambda metrics: None) as note:
+            # a batch may drop a condition in every sample, and then its branch gets no gradient
+            training.network = prepare_model(
+                training.denoiser, parallel_strategy_kwargs={"find_unused_parameters": True}
+            )
+        note = stack.enter_context(curve_from(job.out, training.step)) if rank == 0 else lambda metrics: None
         noted, since = training.step, time.perf_counter()
         while training.step < run.steps:
             metrics = training.train_step()
@@ -65,55 +78,6 @@ def train_loop(job: FitJob, rank: int, world: int, resume: Path | None, report: 
                 note(metrics | {"steps_per_second": rate})
                 noted, since = training.step, time.perf_counter()
             if training.step % job.checkpoint_every == 0 or done:
-                with _checkpoint(training, rank, done) as saved:
-                    report(metrics, saved)
-
-
-@contextlib.contextmanager
-def _checkpoint(training: ImageTraining, rank: int, done: bool) -> Iterator[Path | None]:
-    """A folder with the state (and, at the end, the pipeline) on rank 0; None elsewhere."""
-    if rank != 0:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="dubwright-checkpoint-") as aside:
-        torch.save(training.state_dict(), Path(aside) / "state.pt")
-        if done:
-            training.save_pipeline(Path(aside) / "pipeline")
-        yield Path(aside)
-
-
-@contextlib.contextmanager
-def _curve(job: FitJob, step: int) -> Iterator[Callable[[dict[str, float]], None]]:
-    """Writes metrics to dvclive's folder and to curve.jsonl, which is first cut back to the step resumed from."""
-    from dvclive import Live  # takes two seconds to import
-
-    path = Path(job.out) / "curve.jsonl"
-    kept = [entry for entry in read_curve(Path(job.out)) if entry["step"] <= step]
-    with written_aside(path) as partial:
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
-    folder = str(Path(job.out) / "dvclive")
-    with (
-        Live(folder, save_dvc_exp=False, dvcyaml=None, report=None, resume=bool(kept)) as live,
-        path.open("a") as lines,
-    ):
-
-        def note(metrics: dict[str, float]) -> None:
-            lines.write(json.dumps(metrics) + "\n")
-            lines.flush()
-            for name, value in metrics.items():
-                if name != "step":
-                    live.log_metric(name, value)
-            live.step = int(metrics["step"])
-            live.make_summary()
-
-        yield note
-
-
-def read_curve(out: Path) -> list[dict[str, float]]:
-    """The metrics noted so far, in order of steps; a torn last line is left out."""
-    path, entries = Path(out) / "curve.jsonl", []
-    if path.is_file():
-        for line in path.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                entries.append(json.loads(line))
-    return entries
+                if rank == 0:
+                    checkpoints.write(training.step, training.state_dict(), training.save_pipeline if done else None)
+                report(metrics)

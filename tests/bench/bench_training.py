@@ -15,11 +15,12 @@ from models.landmarks106 import MEAN_SHAPE
 from models.pipeline import load_pipeline
 from models.speech import load_speech_encoder
 from tasks.config import load_config
+from tasks.training.curve import read_curve
 from tasks.training.data import TrainingClip
 from tasks.training.image import ImageRun, ImageTraining
 from tasks.training.latents import LatentCache, cache_clips
-from tasks.training.ray_fit import fit_with_ray
-from tasks.training.train_loop import FitJob, read_curve
+from tasks.training.ray_workers import fit_with_ray
+from tasks.training.train_loop import FitJob
 
 CHAMPION = PACKS / "studio" / "champion"
 STEPS, LOG_EVERY = 60, 5

@@ -14,8 +14,8 @@ from models.pipeline import load_pipeline
 from storage.errors import NotFound, UsageError
 from tasks.config import Config
 from tasks.training import train_loop
+from tasks.training.curve import read_curve
 from tasks.training.ray_fit import fit
-from tasks.training.train_loop import read_curve
 
 Rows = list[dict[str, Any]]
 

@@ -1,0 +1,123 @@
+"""A training process that is killed outright, at any moment, and started again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tests
+from tasks.training.checkpoints import Checkpoints
+from tasks.training.curve import curve_from, read_curve
+
+STEPS = 30
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start(tiny_models: dict[str, Path], tmp_path: Path) -> Start:
+    """Starts a run of 30 steps with a checkpoint at every fifth, in a process (and process group) of its own."""
+
+    def started(out: Path, workers: int) -> subprocess.Popen[bytes]:
+        given = {
+            "init": str(tiny_models["pipeline"]),
+            "workers": workers,
+            "config": {
+                "audio.speech": str(tiny_models["speech"]), "model.size": 64, "train.checkpoint_every": 5,
+                "train.device": "cpu",
+            },
+            "run": {"steps": STEPS, "precision": "fp32", "batch_size": 4, "warmup": 1},
+        }  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.tasks.training.run_apart", str(out), json.dumps(given)],
+            cwd=Path(tests.__file__).parent.parent, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    return started
+
+
+def kill_after(process: subprocess.Popen[bytes], out: Path, step: int) -> int:
+    """SIGKILL once the curve has reached `step`; the last step that was noted."""
+    while process.poll() is None:
+        if any(entry["step"] >= step for entry in read_curve(out)[-1:]):
+            break
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return int(read_curve(out)[-1]["step"])
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said.decode()
+
+
+def of(out: Path, *names: str) -> np.ndarray:
+    return np.array([[entry[name] for name in names] for entry in read_curve(out)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(start: Start, tmp_path: Path, workers: int) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(start(whole, 0))
+    assert kill_after(start(killed, workers), killed, 12) < STEPS
+    assert Checkpoints(killed).last is not None
+    assert not (killed / "model").exists()
+    finish(start(killed, workers))
+    expected, found = (of(out, "step", "loss", "grad_norm") for out in (whole, killed))
+    assert np.array_equal(expected[:, 0], np.arange(1, STEPS + 1))
+    assert np.abs(expected - found).max() <= 1e-6
+    weights = "model/unet/diffusion_pytorch_model.safetensors"
+    assert (whole / weights).read_bytes() == (killed / weights).read_bytes()
+    rows = (killed / "dvclive" / "plots" / "metrics" / "loss.tsv").read_text().splitlines()[1:]
+    assert [int(row.split("\t")[0]) for row in rows] == list(range(1, STEPS + 1))
+
+
+def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.last is None and checkpoints.read() is None
+    for step in (2, 4, 6):
+        checkpoints.write(step, {"step": step, "weights": torch.ones(3)})
+    partial = checkpoints.folder / ".step-00000008.host-1-abcdef.partial"
+    partial.mkdir()
+    (partial / "state.pt").write_bytes(b"half of it")
+    assert [folder.name for folder in checkpoints.all()] == ["step-00000004", "step-00000006"]
+    state = checkpoints.read()
+    assert state is not None and state["step"] == 6
+
+
+def test_a_checkpoint_that_the_disk_lost_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (2, 4):
+        torn = checkpoints.write(step, {"step": step, "weights": torch.arange(1000)}) / "state.pt"
+    for size in (0, 7, torn.stat().st_size // 2):
+        os.truncate(torn, size)
+        with caplog.at_level(logging.WARNING):
+            state = checkpoints.read()
+        assert state is not None and state["step"] == 2
+        assert "step-00000004" in caplog.text
+
+
+def test_what_dvclive_left_half_written_is_made_anew(tmp_path: Path) -> None:
+    with curve_from(tmp_path, 0) as note:
+        for step in (1, 2, 3):
+            note({"step": step, "loss": 1 / step})
+    (tmp_path / "dvclive" / "metrics.json").write_text('{"loss": 0.')
+    with curve_from(tmp_path, 2) as note:
+        note({"step": 3, "loss": 0.25})
+    assert [entry["loss"] for entry in read_curve(tmp_path)] == [1, 0.5, 0.25]
+    assert json.loads((tmp_path / "dvclive" / "metrics.json").read_text()) == {"step": 3, "loss": 0.25}
+    lines = (tmp_path / "dvclive" / "plots" / "metrics" / "loss.tsv").read_text().split()
+    assert lines == ["step", "loss", "1", "1.0", "2", "0.5", "3", "0.25"]
