@@ -164,6 +164,11 @@ class Train(_Part):
     steps: Count = Field(default=2000, description="optimiser steps of a full run")
     short_steps: Count = Field(default=40, description="steps of the demo's short retrain from the champion")
     checkpoint_every: Count = Field(default=200, description="steps between checkpoints")
+    max_loss_ratio: Annotated[float, Field(ge=0)] = Field(
+        default=4.0,
+        description="running mean of the loss over its best, above which a run is given up; 0: never",
+    )
+    loss_window: Count = Field(default=20, description="steps of that running mean")
     workers: Annotated[int, Field(ge=0)] = Field(default=1, description="Ray Train workers; 0 trains in this process")
     device: str = Field(default="auto", description="cpu, cuda or auto")
     precision: Literal["fp32", "bf16"] = "bf16"

@@ -76,6 +76,8 @@ def fit(
     Raises:
         UsageError: an unknown stage; neither `init` nor `vae`.
         NotFound: no usable training clips.
+        TrainingDiverged: the run was stopped; its curve and its last good checkpoint stay in `out`.
+        LockHeld: another process trains in `out`.
     """
     if stage not in STAGES:
         raise UsageError(f"stage {stage!r} is not trained by Ray Train", f"choose one of: {', '.join(STAGES)}")
@@ -99,6 +101,8 @@ def fit(
         threads=config.runtime.threads,
         checkpoint_every=config.train.checkpoint_every,
         log_every=max(1, min(10, run.steps // 20)),
+        max_loss_ratio=config.train.max_loss_ratio,
+        loss_window=config.train.loss_window,
     )
     model = folder / "model"
     if not model.is_dir():

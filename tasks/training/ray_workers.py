@@ -15,20 +15,26 @@ from typing import Any
 
 from storage.errors import DubwrightError
 from tasks.config import Config
+from tasks.training.divergence import TrainingDiverged
 from tasks.training.train_loop import FitJob, train_loop
 
 
-def _worker(settings: dict[str, Any]) -> None:
+def _worker(settings: dict[str, Any]) -> TrainingDiverged | None:
     from ray import train
 
     context = train.get_context()
-    train_loop(FitJob(**settings), context.get_world_rank(), context.get_world_size(), train.report)
+    try:
+        train_loop(FitJob(**settings), context.get_world_rank(), context.get_world_size(), train.report)
+    except TrainingDiverged as error:  # raised, it would be tried once more, to the same end
+        return error
+    return None
 
 
 def fit_with_ray(job: FitJob, workers: int, config: Config) -> None:
     """Train in Ray's workers, from the last checkpoint under `job.out` to the end of the schedule.
 
     Raises:
+        TrainingDiverged: see `tasks.training.divergence`.
         DubwrightError: what a worker raised.
     """
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")  # the default costs a short run ten seconds
@@ -57,7 +63,7 @@ def fit_with_ray(job: FitJob, workers: int, config: Config) -> None:
         ),
     )
     try:
-        trainer.fit()
+        ended = trainer.fit().return_value
     except WorkerGroupError as error:
         for failure in error.worker_failures.values():
             cause = getattr(failure, "_base_exc", failure)
@@ -66,3 +72,5 @@ def fit_with_ray(job: FitJob, workers: int, config: Config) -> None:
         raise
     finally:
         shutil.rmtree(records, ignore_errors=True)
+    if isinstance(ended, TrainingDiverged):
+        raise ended

@@ -16,6 +16,7 @@ from models.pipeline import load_pipeline
 from storage.atomic import FileLock
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.curve import curve_from
+from tasks.training.divergence import LossWatch, diverged
 from tasks.training.image import ImageRun, ImageTraining
 
 Report = Callable[[dict[str, float]], None]
@@ -36,6 +37,8 @@ class FitJob:
     threads: int = 0
     checkpoint_every: int = 200
     log_every: int = 10
+    max_loss_ratio: float = 4.0
+    loss_window: int = 20
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -47,6 +50,7 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
         report: called by every worker with the metrics at each checkpoint.
     Raises:
         LockHeld: another process trains in this folder.
+        TrainingDiverged: see `tasks.training.divergence`; raised by all workers at the same step.
     """
     if job.threads:
         torch.set_num_threads(job.threads)
@@ -59,8 +63,10 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
         run = ImageRun(**job.run)
         training = ImageTraining(load_pipeline(job.start), [Path(file) for file in job.files], run, job.device, rank)
         state = checkpoints.read(job.device)
+        watch = LossWatch(job.max_loss_ratio, job.loss_window)
         if state is not None:
             training.load_state_dict(state)
+            watch.load_state_dict(state.get("watch", watch.state_dict()))
         if world > 1:
             from ray.train.torch import prepare_model
 
@@ -72,12 +78,15 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
         noted, since = training.step, time.perf_counter()
         while training.step < run.steps:
             metrics = training.train_step()
-            done = training.step == run.steps
-            if training.step % job.log_every == 0 or done:
+            wrong, done = watch.see(metrics), training.step == run.steps
+            if training.step % job.log_every == 0 or done or wrong:
                 rate = (training.step - noted) / max(time.perf_counter() - since, 1e-9)
                 note(metrics | {"steps_per_second": rate})
                 noted, since = training.step, time.perf_counter()
+            if wrong:
+                raise diverged(wrong, metrics, run.rate, checkpoints.last)
             if training.step % job.checkpoint_every == 0 or done:
-                if rank == 0:
-                    checkpoints.write(training.step, training.state_dict(), training.save_pipeline if done else None)
+                if rank == 0 and (watch.calm or done):  # a state that may be lost is not kept in place of a good one
+                    state = training.state_dict() | {"watch": watch.state_dict()}
+                    checkpoints.write(training.step, state, training.save_pipeline if done else None)
                 report(metrics)
