@@ -8,7 +8,7 @@ and, where the U-Net takes a pooled vector, by its time embedding. Every way in 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,8 +115,10 @@ class EmotionControl(ModelMixin, ConfigMixin):
         num_tokens: tokens made from the joint embedding.
         grid: the ControlNet's middle features are read as grid x grid further tokens.
         pooled_dim: width of the U-Net's pooled vector, or None.
-        settings: arguments of diffusers' ControlNetModel; its widths and layers are the U-Net's, its keys and shapes
-            stay diffusers' own. See `control_settings`.
+        residuals: channels of the U-Net's residuals where the ControlNet is narrower than the U-Net: they are widened
+            by convolutions of their own. None: it has the U-Net's widths.
+        settings: arguments of diffusers' ControlNetModel; its layers are the U-Net's, its keys and shapes stay
+            diffusers' own. See `control_settings`.
     """
 
     @register_to_config
@@ -128,11 +130,20 @@ class EmotionControl(ModelMixin, ConfigMixin):
         grid: int = 2,
         pooled_dim: int | None = 256,
         settings: Mapping[str, Any] | None = None,
+        residuals: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.controlnet = ControlNetModel(
             in_channels=VISUAL_CHANNELS, conditioning_channels=1, cross_attention_dim=width, **(settings or {})
         )
+        self.widen: nn.ModuleList | None = None
+        if residuals is not None:
+            ends = [*self.controlnet.controlnet_down_blocks, self.controlnet.controlnet_mid_block]
+            for end in ends:
+                end.reset_parameters()  # what starts at zero is the convolution behind it
+            self.widen = nn.ModuleList(
+                zeroed(nn.Conv2d(end.out_channels, channels, 1)) for end, channels in zip(ends, residuals, strict=True)
+            )
         self.tokens = nn.Linear(dim, num_tokens * width)
         self.features = nn.Linear(self.controlnet.config.block_out_channels[-1], width)
         self.position = nn.Parameter(torch.randn(num_tokens + grid * grid, width) * 0.02)
@@ -159,6 +170,8 @@ class EmotionControl(ModelMixin, ConfigMixin):
         )
         seen = F.adaptive_avg_pool2d(mid, self.config.grid).flatten(2).transpose(1, 2)
         tokens = torch.cat([said, self.features(seen)], dim=1) + self.position
+        if self.widen is not None:
+            *down, mid = (widen(residual) for widen, residual in zip(self.widen, (*down, mid), strict=True))
         return EmotionFeatures(tokens, None if self.pool is None else self.pool(strong), tuple(down), mid)
 
     def read(self, context: Tensor, features: EmotionFeatures) -> Tensor:
@@ -166,24 +179,45 @@ class EmotionControl(ModelMixin, ConfigMixin):
         return self.reader(context, features.tokens)
 
 
-def control_settings(unet: Any, dim: int) -> dict[str, Any]:
-    """The arguments of a ControlNetModel that fits `unet` (a UNet2DConditionModel): same down blocks, same widths.
+def control_settings(unet: Any, dim: int, share: float = 1.0) -> dict[str, Any]:
+    """The arguments of a ControlNetModel that fits `unet` (a UNet2DConditionModel): same down blocks, widths times
+    `share`.
 
     Where the U-Net takes a pooled vector, the joint embedding [dim] also modulates the ControlNet's residual blocks.
     """
     config = unet.config
     names = ("down_block_types", "block_out_channels", "layers_per_block", "norm_num_groups", "attention_head_dim")
     settings = {name: config[name] for name in names}
+    groups = config.norm_num_groups
+    settings["block_out_channels"] = [
+        width if share == 1 else max(1, round(width * share / groups)) * groups for width in config.block_out_channels
+    ]
     if config.projection_class_embeddings_input_dim:
         settings |= {"class_embed_type": "projection", "projection_class_embeddings_input_dim": dim}
         settings["conditioning_embedding_out_channels"] = (8, 16, 24, 32)
     return settings
 
 
-def build_control(unet: Any, dim: int = 128) -> EmotionControl:
-    """An untrained ControlNet that fits `unet`, for joint embeddings [dim]; zero at the start."""
+def build_control(unet: Any, dim: int = 128, share: float = 1.0) -> EmotionControl:
+    """An untrained ControlNet that fits `unet`, for joint embeddings [dim]; zero at the start.
+
+    Its widths are `share` times the U-Net's: half of them is a quarter of the weights.
+    """
     width, pooled_dim = unet.config.cross_attention_dim, unet.config.projection_class_embeddings_input_dim
-    return EmotionControl(dim, width, pooled_dim=pooled_dim, settings=control_settings(unet, dim))
+    settings = control_settings(unet, dim, share)
+    residuals = None if share == 1 else residual_channels(unet)
+    return EmotionControl(dim, width, pooled_dim=pooled_dim, settings=settings, residuals=residuals)
+
+
+def residual_channels(unet: Any) -> list[int]:
+    """Channels of the residuals that a ControlNet gives `unet`: of its first convolution, each layer and each
+    downsampler on its way down, and of its middle block.
+    """
+    widths, layers = unet.config.block_out_channels, unet.config.layers_per_block
+    channels = [widths[0]]
+    for number, width in enumerate(widths):
+        channels += [width] * (layers + (number + 1 < len(widths)))
+    return [*channels, widths[-1]]
 
 
 def build_emotion(

@@ -45,6 +45,7 @@ def add_parts(
     image_dim: int = 512,
     emotion_space: EmotionSpace | None = None,
     face_emotion: FaceEmotion | None = None,
+    control_share: float = 1.0,
 ) -> DubPipeline:
     """The same pipeline with untrained branches beside what it has; it renders exactly what it did.
 
@@ -54,6 +55,7 @@ def add_parts(
         text_dim, image_dim: widths of the emotion text's embedding and of the person's image features.
         emotion_space: one that is aligned already (stage `align`), in place of an untrained one of these widths.
         face_emotion: the recogniser whose features it was aligned with.
+        control_share: widths of the emotion branch's ControlNet as a share of the U-Net's.
     Raises:
         ValueError: an unknown part.
     """
@@ -65,7 +67,7 @@ def add_parts(
     if "emotion" in parts and pipeline.emotion_control is None:
         space = emotion_space or EmotionSpace(text_dim, image_dim)
         components["emotion_space"], components["face_emotion"] = space, face_emotion
-        components["emotion_control"] = build_control(unet, space.config.dim)
+        components["emotion_control"] = build_control(unet, space.config.dim, control_share)
     if "action_units" in parts and pipeline.action_unit_encoder is None:
         components["action_unit_encoder"] = ActionUnitEncoder(len(AUS), width, pooled_dim=pooled_dim)
     if "fusion" in parts and pipeline.level_fusion is None:

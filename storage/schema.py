@@ -120,6 +120,7 @@ CLIPS = _schema(
     _field("pitch", _REAL, "rad", "median head pitch"),
     _field("roll", _REAL, "rad", "median head roll"),
     _field("mouth_opening", _REALS, "eye distances", "[T] inner lip distance"),
+    _field("action_units", _REALS, "0..1", "[T,20] flat, FACS intensities", heavy=True),
     *_MADE_BY,
 )
 
@@ -168,6 +169,10 @@ MODELS = _schema(
     _field("parent", _TEXT, "", "model_id it was started from"),
     _field("dataset_id", _TEXT, "", "dataset version it was trained on"),
     _field("metrics", _TEXT, "JSON", "evaluation table"),
+    _field("train_steps", _COUNT, "step", "length of its training"),
+    _field("train_loss", _REAL, "", "mean loss over the last tenth of its training"),
+    _field("train_loss_start", _REAL, "", "mean loss over the first tenth"),
+    _field("train_rate", _REAL, "step/s", "median step rate of its training"),
     _field("path", _TEXT, "", "folder, relative to the root"),
     _field("sha256", _TEXT, "", "SHA-256 over the names and bytes of its files"),
     _field("bytes", _COUNT, "byte", "size of the folder"),

@@ -123,14 +123,15 @@ def iter_tables(
 
     Args:
         source: a directory of shards, a shard, or several.
-        columns: those wanted; None for all.
+        columns: those wanted; None for all. One that an older shard does not have yet is left out.
         filter: a `pyarrow.compute` expression, e.g. ``field("split") == "train"``.
     """
     for path in shard_paths(source):
         try:
             fragments = pads.dataset(path, format="parquet")
+            wanted = fragments.schema.names if columns is None else columns
             scanned = fragments.to_batches(
-                columns=list(columns) if columns is not None else None, filter=filter, batch_size=_BATCH,
+                columns=[name for name in wanted if name in fragments.schema.names], filter=filter, batch_size=_BATCH,
                 batch_readahead=1, fragment_readahead=1, use_threads=False,
             )  # fmt: skip
             for batch in scanned:
@@ -148,9 +149,11 @@ def read_rows(
     columns: Sequence[str] | None = None,
     filter: pads.Expression | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows as dicts, in shard order; arguments as `iter_tables`."""
+    """Rows as dicts, in shard order; arguments as `iter_tables`. Wanted columns that a shard lacks are None."""
+    absent = dict.fromkeys(columns or ())
     for table in iter_tables(source, columns, filter):
-        yield from table.to_pylist()
+        for found in table.to_pylist():
+            yield absent | found
 
 
 def row_count(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from models.speech import log_mel
@@ -91,7 +92,7 @@ class ClipBuilder:
             self._gate_picture(measures)
             heavy = self._sound(measures)
             self._gate_sync(measures)
-            heavy |= self._pictures()
+            heavy |= self._pictures() | self._units()
             verdict: dict[str, Any] = {"status": "ok", "stage": "clips"}
         except Exception as error:  # noqa: BLE001 - a bad clip costs itself alone
             heavy, verdict = {}, outcome(error, "clips")
@@ -194,6 +195,15 @@ class ClipBuilder:
         if np.isfinite(track.opening[here]).all():
             found["mouth_opening"] = track.opening[here]
         return found
+
+
+    def _units(self) -> dict[str, Any]:
+        """Action units of every frame, where there is a reader."""
+        reader = self._experts.action_units
+        if reader is None:
+            return {}
+        pictures = torch.from_numpy(np.stack([_decode(data) for data in self._crops])).permute(0, 3, 1, 2)
+        return {"action_units": reader.read(pictures).numpy()}
 
 
 def _at_least(stage: str, measure: str, value: float, limit: float, unit: str, parameter: str) -> None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 
+from models.action_unit_reader import ActionUnitReader, load_action_units
 from models.emotion import FaceEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
 from models.faces import PACKS, FaceAnalyzer, MissingPack, UnusablePack, find_pack
 from models.sync import SyncExpert, load_sync_expert
@@ -35,6 +36,7 @@ class Experts:
     text: TextEncoder | None = None
     face_emotion: FaceEmotion | None = None
     voice_emotion: VoiceEmotion | None = None
+    action_units: ActionUnitReader | None = None
     version: str = ""
 
 
@@ -52,6 +54,7 @@ def load_experts(config: Config) -> Experts:
         text=_optional(load_text, audio.text, "captions are not embedded"),
         face_emotion=_optional(load_face_emotion, audio.emotion, "emotions are not read from faces"),
         voice_emotion=_optional(load_voice_emotion, audio.emotion, "emotions are not read from voices"),
+        action_units=_optional(load_action_units, audio.emotion, "action units are not read"),
         version=experts_version(config),
     )
 

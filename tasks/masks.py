@@ -22,6 +22,10 @@ below the chin, with the jaw wholly inside however far it drops."""
 DUB_RADIUS = 0.20
 """Radius of its corners in crop sides."""
 
+FACE_BOX = (0.08, 0.20, 0.92, 0.99)
+"""The same for the whole face, from the forehead to below the chin: portraits, and faces that are to feel otherwise."""
+FACE_RADIUS = 0.30
+
 OUTSIDE, FACE, LIPS, EYES = 0, 1, 2, 3
 """Labels of the masks kept in CLIPS rows."""
 
@@ -34,18 +38,23 @@ _SHIFT = 4  # cv2's fixed-point polygons: 4 bits behind the point
 
 def dub_mask(size: int) -> Mask:
     """float32[size,size], 1 where the model repaints a dubbed face, soft over one pixel at the rim. A fresh copy."""
-    return _dub_mask(size).copy()
+    return _rounded_box(size, DUB_BOX, DUB_RADIUS).copy()
+
+
+def whole_face_mask(size: int) -> Mask:
+    """float32[size,size], 1 where the model repaints a portrait: brows, eyes and all. Fixed, as `dub_mask` is."""
+    return _rounded_box(size, FACE_BOX, FACE_RADIUS).copy()
 
 
 @lru_cache(maxsize=8)
-def _dub_mask(size: int) -> Mask:
-    x0, y0, x1, y1 = DUB_BOX
+def _rounded_box(size: int, box: tuple[float, float, float, float], radius: float) -> Mask:
+    x0, y0, x1, y1 = box
     centres = (np.arange(size, dtype=np.float64) + 0.5) / size
     x, y = np.meshgrid(centres, centres)
     # Signed distance to a rounded box (Quilez): negative inside.
-    qx = np.abs(x - (x0 + x1) / 2) - (x1 - x0) / 2 + DUB_RADIUS
-    qy = np.abs(y - (y0 + y1) / 2) - (y1 - y0) / 2 + DUB_RADIUS
-    distance = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0)) + np.minimum(np.maximum(qx, qy), 0) - DUB_RADIUS
+    qx = np.abs(x - (x0 + x1) / 2) - (x1 - x0) / 2 + radius
+    qy = np.abs(y - (y0 + y1) / 2) - (y1 - y0) / 2 + radius
+    distance = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0)) + np.minimum(np.maximum(qx, qy), 0) - radius
     return np.asarray(np.clip(0.5 - distance * size, 0, 1), dtype=np.float32)
 
 

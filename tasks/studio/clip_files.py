@@ -103,10 +103,12 @@ def _clip_row(
     audio = media.read_audio(folder / entry["audio"])
     mel = log_mel(audio)
     yaw, pitch, roll = np.median(arrays["pose"][:, :3], axis=0)  # controls look up with positive pitch, rows down
-    source_id = content_id("studio", entry["clip"], entry["text"], entry["voice"])
+    spoken = ("studio", entry["clip"], entry["text"], entry["voice"])
+    # clips of one scene are cut from one shoot, as takes of real footage are
+    source_id = content_id("studio scene", entry["scene"]) if entry.get("scene") else content_id(*spoken)
     return row(
         CLIPS,
-        clip_id=content_id("studio-truth", source_id, size), dataset=dataset, source_id=source_id,
+        clip_id=content_id("studio-truth", content_id(*spoken), size), dataset=dataset, source_id=source_id,
         source_uri=str(video), start_s=0.0, end_s=float(entry["seconds"]), fps=float(entry["fps"]),
         num_frames=len(pts), track_id=0,
         split=entry["split"], speaker=entry["speaker"], licence=LICENCE, consent=CONSENT, status="ok", stage="clips",
@@ -119,6 +121,7 @@ def _clip_row(
         sync_offset=entry["sync_offset"], blur=float(np.median(blur)), exposure=float(np.median(exposure)),
         face_px=float(np.median(arrays["bbox"][:, 3] - arrays["bbox"][:, 1])), face_ratio=1.0,
         yaw=float(yaw), pitch=-float(pitch), roll=float(roll), mouth_opening=arrays["mouth_opening"],
+        action_units=arrays["aus"],
         code_revision=code_revision(), created=datetime.datetime.now(datetime.UTC),
     )  # fmt: skip
 

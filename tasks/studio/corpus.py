@@ -120,7 +120,9 @@ def render_clip(out: Path, plan: ClipPlan, *, device: str = "cpu", compile_field
         "clip": plan.name, "video": f"{plan.name}.mp4", "audio": f"{plan.name}.wav", "truth": f"{plan.name}.npz",
         "identity_seed": plan.identity_seed, "speaker": f"studio-{plan.identity_seed}", "split": plan.split,
         "emotion": plan.emotion, "intensity": plan.intensity, "caption": describe(take, controls),
-        "voice_emotion": take.speech.emotion, "language": take.speech.voice.language, "voice": take.speech.voice.name, "text": take.speech.text,
+        "voice_emotion": take.speech.emotion,
+        "scene": plan.identity_seed if settings.moods else None, "language": take.speech.voice.language,
+        "voice": take.speech.voice.name, "text": take.speech.text,
         "frames": len(times), "fps": settings.fps, "size": settings.size, "seconds": settings.seconds, "sync_offset": 0,
     }  # fmt: skip
     media.write_video(out / row["video"], rendered.frames, settings.fps, sound, crf=CRF, preset="medium", threads=1)
@@ -161,8 +163,8 @@ def render_corpus(
 ) -> dict[str, Any]:
     """Render what is missing of a corpus into `out`; returns {"clips", "rendered", "failed", "seconds"}.
 
-    moods: see `CorpusSettings`. workers: processes, each with one thread; 0 renders in this process. A clip that fails is logged and counted, the
-    others go on.
+    moods: see `CorpusSettings`. workers: processes, each with one thread; 0 renders in this process. A clip that
+    fails is logged and counted, the others go on.
 
     Raises:
         UsageError: `out` holds a corpus with other settings, or the seeds are the library's.

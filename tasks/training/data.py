@@ -17,7 +17,7 @@ from storage.errors import DubwrightError
 
 COLUMNS = (
     "clip_id", "speaker", "split", "status", "crop_size", "crops", "masks", "landmarks", "pts", "start_s", "audio",
-    "identity", "emotion", "intensity", "caption", "mouth_opening", "num_frames",
+    "identity", "emotion", "intensity", "caption", "mouth_opening", "num_frames", "source_id", "action_units",
 )  # fmt: skip
 """The columns of CLIPS that training reads."""
 
@@ -37,6 +37,9 @@ class TrainingClip:
         audio: float32 [N], mono 16 kHz.
         identity: float32 [512] unit embedding, or None where no recogniser was at hand.
         mouth_opening: float32 [T], eye distances.
+        caption: the emotion in words; may be empty.
+        scene: clips of one scene show a person in one light, before one camera.
+        action_units: float32 [T,20] in 0..1 in the order of `models.action_units.AUS`, or None where not measured.
     """
 
     clip_id: str
@@ -51,6 +54,9 @@ class TrainingClip:
     mouth_opening: NDArray[np.float32]
     emotion: str
     intensity: int
+    caption: str = ""
+    scene: str = ""
+    action_units: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -106,7 +112,7 @@ def decode_clip(row: Mapping[str, Any], every: int = 1) -> TrainingClip:
         )
     start = pts[0] if row["start_s"] is None else float(row["start_s"])
     landmarks = np.asarray(row["landmarks"], np.float32).reshape(count, -1, 2)
-    identity = row["identity"]
+    identity, units = row["identity"], row.get("action_units")
     return TrainingClip(
         clip_id=str(row["clip_id"]),
         speaker=str(row["speaker"] or ""),
@@ -120,6 +126,9 @@ def decode_clip(row: Mapping[str, Any], every: int = 1) -> TrainingClip:
         mouth_opening=np.asarray(row["mouth_opening"], np.float32)[::every],
         emotion=str(row["emotion"] or "neutral"),
         intensity=int(row["intensity"] or 0),
+        caption=str(row.get("caption") or ""),
+        scene=f"{row.get('source_id')}/{row.get('speaker') or ''}",
+        action_units=None if units is None else np.asarray(units, np.float32).reshape(count, -1)[::every],
     )
 
 

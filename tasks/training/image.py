@@ -8,9 +8,8 @@ resumed run goes on exactly, and the same batch gives the same step however many
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +19,29 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from models.denoiser import Conditions, Denoiser, build_ema, visual_channels
-from models.losses import diffusion_loss, min_snr_weights, signal_to_noise
+from models.emotion import image_features
 from models.pipeline import DubPipeline, fast_dtype
-from tasks.masks import dub_mask
-from tasks.training.latents import LatentBatch, sample_batch
+from models.text import TextEncoder, load_text
+from tasks.training.batches import LatentBatch, LatentFiles
+from tasks.training.feelings import Feelings
+from tasks.training.objectives import (
+    clean_latents,
+    clear_samples,
+    decoded,
+    denoising_loss,
+    emotion_consistency,
+)
+from tasks.training.schedule import CONDITIONS, Draws, ImageRun, draw
 
-
-@dataclass(frozen=True)
-class ImageRun:
-    """Settings of the stage.
-
-    steps: length of the schedule; final_rate: share of the peak rate at its end; gamma: min-SNR; lip_weight: extra
-    weight of the lips; outside: weight of what is pasted over anyway; drop: chance of leaving out each condition;
-    noise_bias: timesteps are T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out;
-    terminal: share of samples at the very last timestep, which every sampling begins with.
-    """
-
-    steps: int = 2000
-    batch_size: int = 16
-    rate: float = 1e-4
-    warmup: int = 50
-    final_rate: float = 0.05
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    ema_decay: float = 0.999
-    gamma: float = 5.0
-    lip_weight: float = 4.0
-    outside: float = 0.05
-    drop: float = 0.08
-    noise_bias: float = 0.7
-    terminal: float = 0.08
-    precision: str = "bf16"
-    seed: int = 0
-
-    def learning_rate(self, step: int) -> float:
-        """Linear rise over `warmup` steps, then a cosine down to `final_rate` of the peak at `steps`."""
-        if step < self.warmup:
-            return self.rate * (step + 1) / (self.warmup + 1)
-        done = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
-        return self.rate * (self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * done)))
+__all__ = ["ImageRun", "ImageTraining", "draw"]
 
 
 class ImageTraining:
     """The state of a run: weights, their average, optimiser, step.
 
     Args:
-        pipeline: the model to train; its weights change in place. The autoencoder and speech encoder stay as they are.
+        pipeline: the model to train; its weights change in place. The autoencoder, the speech encoder and what the
+            emotion space learned when text and picture were aligned stay as they are.
         files: latents, see `tasks.training.latents`.
         run: settings.
         device: where to train.
@@ -83,45 +59,112 @@ class ImageTraining:
     ) -> None:
         if not files:
             raise ValueError("no latents to train on")
-        self.pipeline, self.files, self.run, self.rank = pipeline, list(files), run, rank
+        self.pipeline, self.run, self.rank = pipeline, run, rank
+        settings = pipeline.config
+        self.files = LatentFiles(files, settings.audio_context, settings.crop_size, run.whole_face)
         self.device = torch.device(device)
         self.denoiser: Denoiser = pipeline.denoiser.to(self.device).train()
         self.network: nn.Module = self.denoiser
+        self._freeze()
         self.ema = build_ema(self.denoiser, run.ema_decay)
         self.optimizer = torch.optim.AdamW(
-            self.denoiser.parameters(), lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, fused=True
+            self.trained, lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, fused=True
         )
         self.step = 0
-        self._mask = torch.from_numpy(dub_mask(pipeline.config.crop_size))[None, None].to(self.device)
         self._dtype = fast_dtype(self.device) if run.precision == "bf16" else torch.float32
+        self._feelings: Feelings | None = None
+        if self.denoiser.emotion_control is not None:
+            self._feelings = Feelings(_text_encoder(pipeline), self.files.moods, self.files.captions, run.seed)
+        for part in (pipeline.face_emotion, pipeline.vae):
+            if part is not None:
+                part.to(self.device).float().requires_grad_(False).eval()
 
-    def batch(self) -> tuple[LatentBatch, Draws]:
-        """This worker's samples of the present step and their chances; always the same for the same step."""
-        first = self.rank * self.run.batch_size
-        places = range(first, first + self.run.batch_size)
-        rngs = [np.random.default_rng([self.run.seed, self.step, place]) for place in places]
-        batch = sample_batch(self.files, rngs, self.pipeline.config.audio_context)
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The weights that this stage changes."""
+        return [weight for weight in self.denoiser.parameters() if weight.requires_grad]
+
+    def _freeze(self) -> None:
+        space = self.denoiser.emotion_space
+        if space is not None:
+            fixed: Iterable[nn.Parameter] = [*space.text.parameters(), *space.image.parameters(), space.log_scale]
+            for weight in fixed:
+                weight.requires_grad_(False)
+
+    def batch(self) -> tuple[LatentBatch, Draws, Tensor | None]:
+        """This worker's samples of the present step, their chances and their emotion texts [B,Dt] (None for a model
+        without the branch); always the same for the same step.
+        """
+        run = self.run
+        first = self.rank * run.batch_size
+        rngs = [np.random.default_rng([run.seed, self.step, first + place]) for place in range(run.batch_size)]
+        batch = self.files.draw(rngs, run.window)
         steps = self.pipeline.scheduler.config.num_train_timesteps
-        draws = draw(rngs, tuple(batch.latents.shape[1:]), steps, self.run)
-        return batch.to(self.device), draws.to(self.device)
+        draws = draw(rngs, tuple(batch.latents.shape[1:]), steps, run).of_windows(run.window)
+        texts = None
+        if self._feelings is not None:
+            clips = batch.clip[:: run.window].tolist()
+            said = [self._feelings.draw(clip, rng) for clip, rng in zip(clips, rngs, strict=True)]
+            texts = torch.stack(said).repeat_interleave(run.window, 0).to(self.device)
+        return batch.to(self.device), draws.to(self.device), texts
 
     def train_step(self) -> dict[str, float]:
-        """One optimiser step: {"step", "loss", "grad_norm", "learning_rate"}."""
+        """One optimiser step: {"step", "loss", "grad_norm", "learning_rate"} and the parts of the loss."""
         rate = self.run.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch, draws = self.batch()
-        loss = denoising_loss(
-            self.network, self.pipeline.scheduler, batch, self._mask, self.run, draws, self._dtype
-        )
+        loss, parts = self.losses(*self.batch())
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.run.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.run.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.step(self.denoiser.parameters())
         self.step += 1
         mean = _over_workers(loss.detach())
-        return {"step": self.step, "loss": mean, "grad_norm": float(norm), "learning_rate": rate}
+        return {"step": self.step, "loss": mean, "grad_norm": float(norm), "learning_rate": rate} | parts
+
+    def losses(self, batch: LatentBatch, draws: Draws, texts: Tensor | None) -> tuple[Tensor, dict[str, float]]:
+        """The loss of one batch, and its parts by name where there are several."""
+        run, scheduler = self.run, self.pipeline.scheduler
+        noisy = scheduler.add_noise(batch.latents, draws.noise, draws.timesteps)
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            prediction = self.network(noisy, draws.timesteps, self.conditions(batch, draws, texts))
+        loss = denoising_loss(prediction, scheduler, batch, draws, run)
+        if not run.emotion_weight or self._feelings is None:
+            return loss, {}
+        parts = {"denoising": loss.item()}
+        rows = clear_samples(scheduler, draws.timesteps, run.emotion_samples)
+        felt = rows.new_zeros(())
+        if len(rows):
+            clean = clean_latents(prediction, noisy, scheduler, draws.timesteps)
+            frames = decoded(self.pipeline.vae, clean, batch, rows)
+            felt = emotion_consistency(self.pipeline.face_emotion, frames, batch.emotion[rows], batch.intensity[rows])
+            loss = loss + run.emotion_weight * felt
+        return loss, parts | {"emotion": float(felt)}
+
+    def conditions(self, batch: LatentBatch, draws: Draws, texts: Tensor | None) -> Conditions:
+        """What steers the batch, with what chance left out."""
+        keep = dict(zip(CONDITIONS, draws.keep, strict=True))
+        conditions = Conditions(
+            visual_channels(batch.mask, batch.masked, batch.reference), batch.mask, batch.audio_tokens, batch.identity,
+            keep_audio=keep["audio"], keep_identity=keep["identity"] * batch.has_identity,
+            window=self.run.window if self.run.window > 1 else None,
+        )  # fmt: skip
+        if texts is not None:
+            conditions.emotion, conditions.keep_emotion = texts, keep["emotion"]
+            conditions.emotion_image = self._person(batch)
+        if self.denoiser.action_unit_encoder is not None:
+            conditions.action_units = batch.action_units
+            conditions.keep_action_units = keep["action_units"] * batch.has_action_units
+        return conditions
+
+    @torch.no_grad()
+    def _person(self, batch: LatentBatch) -> Tensor | None:
+        """Image features of who is to feel, as the pipeline takes them of its reference."""
+        recogniser, wanted = self.pipeline.face_emotion, self.pipeline.emotion_space.config.image_dim
+        if recogniser is None:
+            return batch.identity if batch.identity.shape[-1] == wanted else None
+        return image_features(batch.identity, batch.face.float() / 255, recogniser)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to go on as if it had not stopped; plain tensors and numbers."""
@@ -157,6 +200,13 @@ class ImageTraining:
         type(self.pipeline)(**parts, **self.pipeline.settings).save_pretrained(str(folder))
 
 
+def _text_encoder(pipeline: DubPipeline) -> TextEncoder:
+    """What reads the emotion texts of a pipeline."""
+    if pipeline.text_encoder is not None and pipeline.tokenizer is not None:
+        return TextEncoder(pipeline.tokenizer, pipeline.text_encoder)
+    return load_text("studio")
+
+
 def _over_workers(loss: Tensor) -> float:
     """The mean of a loss over all workers: that of the whole batch."""
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
@@ -164,65 +214,3 @@ def _over_workers(loss: Tensor) -> float:
         dist.all_reduce(loss)
         loss /= dist.get_world_size()
     return float(loss)
-
-
-@dataclass
-class Draws:
-    """What chance decided for B samples.
-
-    noise float32 [B,4,h,w]; timesteps int64 [B]; keep float32 [2,B], 1 where the sound, the identity is kept.
-    """
-
-    noise: Tensor
-    timesteps: Tensor
-    keep: Tensor
-
-    def to(self, device: torch.device | str) -> Draws:
-        """The same on another device."""
-        return Draws(self.noise.to(device), self.timesteps.to(device), self.keep.to(device))
-
-
-def draw(rngs: Sequence[np.random.Generator], shape: tuple[int, ...], total: int, run: ImageRun) -> Draws:
-    """One sample from each generator: noise of `shape`, a timestep in [0, total), what is left out; see `ImageRun`."""
-    noise, timesteps, keep = [], [], []
-    for rng in rngs:
-        noise.append(rng.standard_normal(shape, dtype=np.float32))
-        biased, last, *chances = rng.random(4)
-        timesteps.append(total - 1 if last < run.terminal else min(int(biased**run.noise_bias * total), total - 1))
-        keep.append([chance >= run.drop for chance in chances])
-    kept = torch.tensor(keep, dtype=torch.float32).T.contiguous()
-    return Draws(torch.from_numpy(np.stack(noise)), torch.tensor(timesteps), kept)
-
-
-def denoising_loss(
-    network: nn.Module,
-    scheduler: Any,
-    batch: LatentBatch,
-    mask: Tensor,
-    run: ImageRun,
-    draws: Draws,
-    dtype: torch.dtype,
-) -> Tensor:
-    """The loss of one batch: noise its latents, predict, compare.
-
-    Args:
-        network: a `Denoiser`, or a wrapper with its forward.
-        scheduler: gives the noise levels and what is predicted (`prediction_type`).
-        mask: [1,1,S,S] the repainted region.
-    """
-    device = batch.latents.device
-    noise, timesteps, keep = draws.noise, draws.timesteps, draws.keep
-    noisy = scheduler.add_noise(batch.latents, noise, timesteps)
-    kind = scheduler.config.prediction_type
-    targets = {"epsilon": noise, "sample": batch.latents}
-    target = scheduler.get_velocity(batch.latents, noise, timesteps) if kind == "v_prediction" else targets[kind]
-    visual = visual_channels(mask, batch.masked, batch.reference)
-    conditions = Conditions(
-        visual, mask, batch.audio_tokens, batch.identity, keep_audio=keep[0], keep_identity=keep[1] * batch.has_identity
-    )
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        prediction = network(noisy, timesteps, conditions)
-    inside = visual[:, :1]
-    where = inside * (1 + run.lip_weight * batch.lips) + run.outside
-    weights = min_snr_weights(signal_to_noise(scheduler.alphas_cumprod, timesteps), kind, run.gamma)
-    return diffusion_loss(prediction, target, where, weights)

@@ -10,12 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models.action_units import AUS
 from models.autoencoder import encode, to_images
 from models.pipeline import DubPipeline, load_pipeline
 from models.speech import load_speech_encoder
 from tasks.masks import dub_mask
+from tasks.training.batches import LatentFiles, forth_and_back
 from tasks.training.data import decode_clip
-from tasks.training.latents import LatentCache, cache_clips, sample_batch, weights_id
+from tasks.training.latents import LatentCache, cache_clips, mirror_units, weights_id
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_a_batch_pairs_frames_with_distant_frames_of_the_same_clip(
 ) -> None:
     files = cache_clips((decode_clip(row) for row in rows[:2]), cache, mirror=False)
     kept = [load_file(file) for file in files]
-    batch = sample_batch(files, [np.random.default_rng(n) for n in range(12)], reference_gap_s=0.4)
+    batch = LatentFiles(files, size=64).draw([np.random.default_rng(n) for n in range(12)])
     assert batch.latents.shape == batch.masked.shape == batch.reference.shape == (12, 4, 8, 8)
     assert batch.audio_tokens.shape == (12, 10, 16)
     assert batch.has_identity.tolist() == [1.0] * 12
@@ -92,3 +94,44 @@ def test_a_batch_pairs_frames_with_distant_frames_of_the_same_clip(
 
 def _same(kept: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
     return (kept.float() - latents).abs().amax((1, 2, 3)).lt(1e-6).nonzero().flatten()
+
+
+def test_action_units_of_a_mirror_image_change_sides() -> None:
+    units = torch.arange(20.0)
+    turned = mirror_units(units)
+    left, right = AUS.index("AU12L"), AUS.index("AU12R")
+    assert turned[left] == right
+    assert turned[right] == left
+    assert torch.equal(mirror_units(turned), units)
+
+
+def test_a_short_clip_is_walked_forth_and_back() -> None:
+    assert forth_and_back(1, 6, 3) == [1, 2, 1, 0, 1, 2]
+    assert forth_and_back(2, 3, 9) == [2, 3, 4]
+    assert forth_and_back(0, 2, 1) == [0, 0]
+
+
+def test_the_reference_may_be_another_expression_of_the_same_scene(
+    cache: LatentCache, rows: list[dict[str, Any]]
+) -> None:
+    """Of a scene with several takes, most references are from another take than the frame."""
+    taken = [row | {"source_id": "one shoot", "speaker": "a", "clip_id": f"take {n}"} for n, row in enumerate(rows[:2])]
+    files = cache_clips((decode_clip(row) for row in taken), cache, mirror=False)
+    kept = [load_file(file)["latents"] for file in files]
+    batch = LatentFiles(files, size=64).draw([np.random.default_rng(n) for n in range(40)])
+    crossed = [
+        not len(_same(kept[int(clip)], reference))
+        for clip, reference in zip(batch.clip, batch.reference, strict=True)
+    ]
+    assert 0.4 < np.mean(crossed) < 0.8
+
+
+def test_some_samples_repaint_the_whole_face(cache: LatentCache, rows: list[dict[str, Any]]) -> None:
+    files = cache_clips([decode_clip(rows[0])], cache, mirror=False)
+    rngs = [np.random.default_rng(n) for n in range(40)]
+    batch = LatentFiles(files, size=64, whole_face=0.5).draw(rngs)
+    whole = batch.mask.flatten(1).sum(1) > 1.2 * float(dub_mask(64).sum())
+    assert 0.3 < whole.float().mean() < 0.7
+    stored = load_file(files[0])
+    for wide, masked in zip(whole, batch.masked, strict=True):
+        assert len(_same(stored["masked_face" if wide else "masked"], masked))
