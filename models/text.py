@@ -7,6 +7,7 @@ takes its place; what it knows about emotions is read by comparison with `ANCHOR
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,6 +197,8 @@ def save_text(
     """Write what `load_text` reads: tokenizer, config.json, weights and anchors [22, width] in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)
+    words = folder / "tokenizer.json"
+    words.write_text(json.dumps(json.loads(words.read_text()), ensure_ascii=False, separators=(",", ":")))
     model.half().save_pretrained(folder)
     unit = F.normalize(anchors.detach().float(), dim=-1).half().contiguous()
     save_file({"anchors": unit, "temperature": torch.tensor(temperature)}, folder / ANCHOR_FILE)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from models.text import ANCHORS, EMOTIONS, build_tokenizer, load_text
+from tasks.emotion_phrases import FREE_TEXTS
 from tasks.training.phrases import ADJECTIVES, IDIOMS
+from tasks.training.phrases_lexicon import KINDS, fill, lexicon, variants
+from tasks.training.phrases_words import verb_form
 from tasks.training.text import Example, Weaver, _targets, train_text
 
 
@@ -21,12 +26,44 @@ def test_woven_texts_carry_their_attributes() -> None:
     assert len({e.text for e in examples}) > 350
 
 
-def test_held_out_idioms_never_appear() -> None:
+def test_held_out_entries_are_kept_apart() -> None:
     weaver = Weaver(seed=0, held_out=0.2)
-    assert len(weaver.unseen) > 60
-    woven = " | ".join(e.text for e in next(weaver.batches(1500)))
-    long = [e.text for e in weaver.unseen if len(e.text) > 14]
-    assert not [text for text in long if text in woven]
+    assert len(weaver.unseen) > 500
+    used = set(chain.from_iterable(weaver.entries.values()))
+    whole = set(chain.from_iterable(Weaver(seed=0).entries.values()))
+    assert len(whole) - len(used) > 500
+    woven = " | ".join(e.text for e in next(weaver.batches(1000)))
+    told = [text for text in whole - used if len(text) > 18 and "(" not in text and "{" not in text]
+    assert len(told) > 60
+    assert not [text for text in told if text in woven]
+
+
+def test_the_lexicon_is_a_thesaurus_of_every_emotion_in_every_kind() -> None:
+    entries = lexicon()
+    assert {(e.kind, e.emotion) for e in entries} == {(kind, emotion) for kind in KINDS for emotion in EMOTIONS}
+    for emotion in EMOTIONS:
+        assert sum(variants(e.text) for e in entries if e.emotion == emotion) > 700
+    rng = np.random.default_rng(0)
+    assert not [e for e in entries if set("(){}|") & set(fill(e.text, rng))]
+
+
+def test_verbs_are_inflected() -> None:
+    forms = {"sob+": "sobbing", "smile": "smiling", "cry bitterly": "crying bitterly", "flee": "fleeing"}
+    assert {verb: verb_form(verb, "ing") for verb in forms} == forms
+    assert [verb_form(verb, "s") for verb in ("hiss", "cry out", "be sick")] == ["hisses", "cries out", "is sick"]
+
+
+def test_no_five_words_of_the_texts_that_judge_it_are_taught() -> None:
+    taught = " | ".join(_every_choice())
+    judged = [text.lower().split() for text in chain.from_iterable(FREE_TEXTS.values())]
+    runs = [" ".join(words[i : i + 5]) for words in judged for i in range(max(1, len(words) - 4))]
+    assert not [run for run in runs if run in taught]
+
+
+def _every_choice() -> list[str]:
+    """Many fillings of every entry, in lower case."""
+    rng = np.random.default_rng(1)
+    return [fill(e.text, rng).lower() for e in lexicon() for _ in range(min(12, variants(e.text)))]
 
 
 def test_hundreds_of_phrases_in_every_emotion() -> None:
