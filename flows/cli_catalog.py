@@ -26,9 +26,12 @@ SHOWN = {
     "clips": ("clip_id", "status", "split", "speaker", "caption", "emotion", "sync_confidence", "num_frames", "reason"),
     "renders": ("render_id", "status", "output_uri", "caption", "sync_confidence_after", "outside_psnr_db", "reason"),
     "sources": ("source_id", "status", "uri", "duration_s", "clips_ok", "clips_rejected", "reason"),
-    "models": ("model_id", "name", "version", "stage", "promoted", "dataset_id"),
+    "models": (
+        "model_id", "name", "version", "stage", "promoted", "dataset_id",
+        "train_steps", "train_loss", "train_loss_start", "train_rate",
+    ),
     "runs": ("run_id", "status", "started", "seconds", "report"),
-}
+}  # fmt: skip
 VECTOR_COLUMNS = {"identity", "caption_embedding"}
 
 

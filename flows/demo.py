@@ -15,7 +15,7 @@ from flows.evaluate import Comparison, compare_models, show_comparison
 from flows.options import Options
 from flows.preprocess import build_clips, catalogue_clips, find_footage, show_dataset
 from flows.run import Result, Run
-from flows.train import fit_model, promote_if_better, register_model, show_training
+from flows.train import fit_or_tell, promote_if_better, register_model, show_training
 from storage.layout import Root
 from tasks.champion import champion_or_named
 from tasks.config import Config
@@ -41,7 +41,7 @@ def demo(options: Options) -> Result:
 
     with run.stage("train") as stage:
         champion = champion_or_named(root, config)
-        trained = fit_model(built.folder, dataset_id, champion, config)
+        trained = fit_or_tell(run, built.folder, dataset_id, champion, config)
         challenger = register_model(trained, champion, dataset_id, config, "image", run.run_id)
         stage["result"] = f"{champion.label} → {challenger.label}, {trained['steps']} steps, loss {trained['loss']:.4f}"
 

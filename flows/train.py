@@ -20,11 +20,18 @@ from storage.layout import Root
 from storage.registry import Registry, folder_sha256
 from tasks.champion import Model, champion, champion_or_named
 from tasks.config import Config
+from tasks.training.curve import read_curve, summarise
+from tasks.training.divergence import TrainingDiverged
 from tasks.training.ray_fit import fit
+from tasks.training.samples import last_samples
 from tasks.training.stages import EXPERT_STAGES, train_expert
 
 PARTS_OF_TRAINING = ("model", "train", "audio")
 """Sections of the configuration that a training run depends on."""
+FACTS = ("steps", "train_loss", "train_loss_start", "train_rate", "loss", "clips", "workers", "seconds")
+"""What is told of a finished training."""
+ONLY_WATCHED = ("checkpoint_every", "samples_every", "max_loss_ratio", "loss_window")
+"""Settings of `train` that change what is kept and told of a run, not the run: it goes on under other ones."""
 
 
 @flow(name="train", description="Train a model on a dataset version; promote it if it beats the champion.")
@@ -53,7 +60,7 @@ def train(
     start = None if autoencoder else champion_or_named(Root(config.root), config, init)
     with run.stage("train") as done:
         rows, dataset_id = training_rows(config, dataset, corpus)
-        trained = fit_model(rows, dataset_id, start, config, stage, autoencoder)
+        trained = fit_or_tell(run, rows, dataset_id, start, config, stage, autoencoder)
         done["result"] = f"{trained['steps']} steps, loss {trained['loss']:.4f}"
     with run.stage("register") as done:
         challenger = register_model(trained, start, dataset_id, config, stage, run.run_id)
@@ -79,6 +86,25 @@ def training_rows(config: Config, dataset: str | None, corpus: str | None) -> tu
     return versions.checkout_version(config.root, version.dataset_id, make_current=False).path, version.dataset_id
 
 
+def fit_or_tell(run: Run, rows: Path, dataset_id: str, start: Model | None, *settings: Any) -> dict[str, Any]:
+    """`fit_model`. Of a training that diverges, the run leaves its report and its row before the error goes on."""
+    try:
+        trained: dict[str, Any] = fit_model(rows, dataset_id, start, *settings)
+        return trained
+    except TrainingDiverged as error:
+        run.items.append(item(run.run_id, dataset_id, None, "failed", "train", str(error)))
+        curve = read_curve(error.folder)
+        run.show(
+            training={
+                **summarise(curve), "losses": [(entry["step"], entry["loss"]) for entry in curve],
+                "samples": last_samples(error.folder), "started from": start.label if start else "nothing",
+            },
+            lineage={"dataset": dataset_id},
+        )  # fmt: skip
+        publish(run.finish(), run.command)
+        raise
+
+
 @task(name="fit", cache_policy=NO_CACHE)
 def fit_model(
     rows: Path,
@@ -91,7 +117,8 @@ def fit_model(
     """Train by Ray Train. The same dataset, start and settings resume where they stopped, or give what is there."""
     vae = autoencoder_folder(config, autoencoder) if autoencoder else None
     begun = start.model_id if start else folder_sha256(vae or "")[0]
-    key = content_id("training", dataset_id, begun, stage, config.hash(*PARTS_OF_TRAINING))
+    settings = config.with_({f"train.{name}": type(config.train).model_fields[name].default for name in ONLY_WATCHED})
+    key = content_id("training", dataset_id, begun, stage, settings.hash(*PARTS_OF_TRAINING))
     out = Root(config.root).cache / "training" / key
     with tracked("train", config.train.steps, "steps") as progress:
 
@@ -121,6 +148,7 @@ def register_model(
         trained["path"], config.model.name, metrics={"training": measures}, dataset_id=dataset_id,
         parent=start.model_id if start else "", stage=stage, run_id=run_id, config_hash=config.hash(),
         licence="as its training data",
+        training={name: value for name, value in measures.items() if name.startswith("train_")},
     )  # fmt: skip
     Catalog(config.root).upsert("models", registry.show(model_id))
     return champion_or_named(Root(config.root), config, model_id)
@@ -170,11 +198,14 @@ def fit_expert(
 
 def show_training(run: Run, trained: dict[str, Any], challenger: Model) -> None:
     """The training into the run's items and its report."""
-    facts = {name: trained[name] for name in ("steps", "loss", "clips", "workers", "seconds") if name in trained}
+    facts = {name: trained[name] for name in FACTS if name in trained}
     run.items.append(
         item(challenger.model_id, challenger.dataset_id or "", str(challenger.path), "ok", "train", None, **facts)
     )
     run.show(
-        training={**facts, "started from": trained["started_from"], "losses": trained.get("losses", [])},
+        training={
+            **facts, "started from": trained["started_from"], "losses": trained.get("losses", []),
+            "samples": trained.get("samples"),
+        },
         lineage={"model": challenger.label, "model id": challenger.model_id, "dataset": challenger.dataset_id},
-    )
+    )  # fmt: skip

@@ -52,6 +52,7 @@ class Registry:
         run_id: str = "",
         config_hash: str = "",
         licence: str = "",
+        training: Mapping[str, float] | None = None,
     ) -> str:
         """Copy a model folder in and return its model_id (20 hex digits, a hash of its files).
 
@@ -63,6 +64,7 @@ class Registry:
             metrics: the evaluation table, JSON values.
             dataset_id: NAME@VERSION it was trained on.
             parent: model_id it was started from.
+            training: the columns ``train_…``.
 
         Raises:
             InputFailed: the folder is missing, has no weights, or has weights in a format that runs code.
@@ -101,6 +103,7 @@ class Registry:
                 config_hash=config_hash,
                 code_revision=code_revision(),
                 created=_now(),
+                **(training or {}),
             )
             write_json(self._row_path(model_id), entry)
         self._root.push(self._folder / model_id)

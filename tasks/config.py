@@ -148,6 +148,14 @@ class Render(_Part):
     )
     max_portrait_px: Count = Field(default=1280, description="longer side of an animated portrait; pixels")
     fps: float = Field(default=25.0, gt=0, description="frame rate of an animated portrait; 1/s")
+    interpolate: bool = Field(default=False, description="fill every second frame in where motion allows")
+    interpolator: str = Field(default="studio", description="frame interpolator: 'studio' or a folder")
+    interpolate_max_change: float = Field(
+        default=2.0, ge=0, description="greatest change of the surroundings against both neighbours; levels of 255"
+    )
+    interpolate_max_sound: Share = Field(
+        default=0.2, description="greatest change of an articulator that is heard, against both neighbours; 0..1"
+    )
     seed: int = 0
 
 
@@ -164,6 +172,9 @@ class Train(_Part):
     steps: Count = Field(default=2000, description="optimiser steps of a full run")
     short_steps: Count = Field(default=40, description="steps of the demo's short retrain from the champion")
     checkpoint_every: Count = Field(default=200, description="steps between checkpoints")
+    samples_every: Annotated[int, Field(ge=0)] = Field(
+        default=200, description="steps between pictures of what the model renders; 0: none"
+    )
     max_loss_ratio: Annotated[float, Field(ge=0)] = Field(
         default=4.0,
         description="running mean of the loss over its best, above which a run is given up; 0: never",

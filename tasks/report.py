@@ -33,9 +33,10 @@ class Report:
     """What a run has to show. Every part but `run` may be empty; an empty part has no section on the page.
 
     run: RUNS row. stages: [{"name", "seconds", "result"}] in order. items: those of `--json`. renders: RENDERS rows.
-    clips: CLIPS rows (with crops where thumbnails are wanted). dataset: facts of the version. training: facts, and
-    "losses" [(step, loss)]. evaluation: one mapping per model, "model" and the metrics. protocol: how it was measured.
-    gate: {"promoted": bool, "reason": str, ...}. lineage: label → value, from the output back to the sources.
+    clips: CLIPS rows (with crops where thumbnails are wanted). dataset: facts of the version. training: facts,
+    "losses" [(step, loss)], and "samples", the path of a picture or None. evaluation: one mapping per model, "model"
+    and the metrics. protocol: how it was measured. gate: {"promoted": bool, "reason": str, ...}. lineage: label →
+    value, from the output back to the sources.
     """
 
     run: Row
@@ -68,6 +69,7 @@ def write_report(report: Report, folder: str | os.PathLike[str], root: Root) -> 
         left_out=_left_out(report),
         metrics=_metric_names(report.evaluation),
         loss_path=_loss_path(report.training.get("losses") or []),
+        samples=_copied(report.training.get("samples"), place),
     )  # fmt: skip
     write_text(place / "index.html", page)
     return place / "index.html"
@@ -227,6 +229,15 @@ def _loss_path(losses: Sequence[tuple[float, float]], width: float = 600.0, heig
     span_x, span_y = max(high_x - low_x, 1e-9), max(high_y - low_y, 1e-9)
     points = ((width * (x - low_x) / span_x, height * (high_y - y) / span_y) for x, y in finite)
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _copied(picture: Any, place: Path) -> str:
+    """A picture beside the page, as the page names it; "" where there is none."""
+    if not picture or not Path(picture).is_file():
+        return ""
+    file = f"media/samples-{Path(picture).name}"
+    shutil.copyfile(picture, place / file)
+    return file
 
 
 def _json(text: Any) -> Any:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, median
 
 from storage.atomic import written_aside
 
@@ -54,3 +55,21 @@ def read_curve(out: str | Path) -> list[dict[str, float]]:
             with contextlib.suppress(json.JSONDecodeError):
                 entries.append(json.loads(line))
     return entries
+
+
+def summarise(curve: Sequence[Metrics]) -> dict[str, float]:
+    """What a curve comes to, for the registry and the catalog.
+
+    Returns:
+        "train_steps"; "train_loss" and "train_loss_start", means over the last and the first tenth of the curve;
+        "train_rate", the median of the steps per second. Empty for an empty curve.
+    """
+    if not curve:
+        return {}
+    losses, tenth = [entry["loss"] for entry in curve], max(1, len(curve) // 10)
+    return {
+        "train_steps": int(curve[-1]["step"]),
+        "train_loss": fmean(losses[-tenth:]),
+        "train_loss_start": fmean(losses[:tenth]),
+        "train_rate": median(entry["steps_per_second"] for entry in curve),
+    }

@@ -15,10 +15,14 @@ from storage.errors import DubwrightError
 
 
 class TrainingDiverged(DubwrightError):
-    """A run was stopped because it got worse instead of better; the champion and the last good checkpoint stay."""
+    """A run was stopped because it got worse instead of better; the champion and the last good checkpoint stay.
+
+    folder: of the run, with its curve.
+    """
 
     error_type = "TrainingDiverged"
     stage = "train"
+    folder = ""
 
 
 class LossWatch:
@@ -74,17 +78,20 @@ class LossWatch:
         self.total, self.weight = float(state["total"]), float(state["weight"])
 
 
-def diverged(wrong: str, metrics: Mapping[str, float], rate: float, last: Path | None) -> TrainingDiverged:
+def diverged(wrong: str, metrics: Mapping[str, float], rate: float, out: str, last: Path | None) -> TrainingDiverged:
     """The error that ends a run.
 
     Args:
         wrong: what `LossWatch.see` said of the step with these metrics.
         rate: the peak learning rate that was asked for.
+        out: folder of the run.
         last: folder of the last good checkpoint, None where there is none.
     """
     where = f"the last good checkpoint is {last}" if last else "there was no checkpoint yet"
-    return TrainingDiverged(
+    error = TrainingDiverged(
         f"training diverged at step {int(metrics['step'])}: {wrong}; loss {metrics['loss']:.4g}; {where}",
         f"lower the rate (--set train.learning_rate={rate / 10:.2g}) or look at the data; a loss that is meant to jump "
         "goes on from there with --set train.max_loss_ratio=0",
     )
+    error.folder = out
+    return error

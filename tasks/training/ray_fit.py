@@ -27,11 +27,12 @@ from storage.errors import NotFound, UsageError
 from tasks.config import Config
 from tasks.experts import load_faces
 from tasks.training.checkpoints import Checkpoints
-from tasks.training.curve import read_curve
+from tasks.training.curve import read_curve, summarise
 from tasks.training.data import Embed, Rows, is_corpus, read_clips
 from tasks.training.image import ImageRun
 from tasks.training.latents import LatentCache, cache_clips
 from tasks.training.ray_workers import fit_with_ray
+from tasks.training.samples import COUNT, last_samples, of_different_people
 from tasks.training.train_loop import FitJob, train_loop
 
 STAGES = ("image",)
@@ -72,7 +73,8 @@ def fit(
         overrides: settings of `ImageRun` that replace the configuration's.
         on_progress: called as on_progress(step, steps, metrics) now and then.
     Returns:
-        the last step's metrics, "losses" [(step, loss)...], "path" (the trained pipeline), "clips", "seconds".
+        the last step's metrics and those of `summarise`, "losses" [(step, loss)...], "path" (the trained pipeline),
+        "samples" (the last picture of `tasks.training.samples`, or None), "clips", "seconds".
     Raises:
         UsageError: an unknown stage; neither `init` nor `vae`.
         NotFound: no usable training clips.
@@ -86,7 +88,14 @@ def fit(
     pipeline = _starting_pipeline(config, init, vae)
     run = _settings(config, steps, overrides)
     device = _device(config)
-    files = _latents(config, dataset, pipeline, cache, mirror, every, limit, device)
+    kept = _cache(config, pipeline, cache, device)
+    embed = _embedder(config, dataset)
+    files = cache_clips(read_clips(dataset, "train", every, limit, embed), kept, mirror)
+    if not files:
+        raise NotFound(
+            "the dataset holds no usable training clips", "preprocess more footage, or loosen the thresholds"
+        )
+    held_out = of_different_people(read_clips(dataset, "val", every, embed=embed)) if config.train.samples_every else []
     start = folder / "start"
     if not start.is_dir():
         with directory_written_aside(start) as partial:
@@ -103,6 +112,9 @@ def fit(
         log_every=max(1, min(10, run.steps // 20)),
         max_loss_ratio=config.train.max_loss_ratio,
         loss_window=config.train.loss_window,
+        samples_every=config.train.samples_every,
+        shown=tuple(str(file) for file in cache_clips(held_out, kept, mirror=False) or files[:COUNT]),
+        render_steps=config.render.steps,
     )
     model = folder / "model"
     if not model.is_dir():
@@ -117,13 +129,18 @@ def fit(
         with directory_written_aside(model) as partial:
             shutil.copytree(final / "pipeline", partial, dirs_exist_ok=True)
     curve = read_curve(folder)
-    return curve[-1] | {
-        "losses": [(int(entry["step"]), float(entry["loss"])) for entry in curve],
-        "path": str(model),
-        "clips": len(files),
-        "workers": count,
-        "seconds": time.monotonic() - started,
-    }
+    return (
+        curve[-1]
+        | summarise(curve)
+        | {
+            "losses": [(int(entry["step"]), float(entry["loss"])) for entry in curve],
+            "path": str(model),
+            "samples": last_samples(folder),
+            "clips": len(files),
+            "workers": count,
+            "seconds": time.monotonic() - started,
+        }
+    )
 
 
 def _starting_pipeline(config: Config, init: str | Path | None, vae: str | Path | None) -> DubPipeline:
@@ -177,25 +194,10 @@ def _device(config: Config) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _latents(
-    config: Config,
-    dataset: Rows,
-    pipeline: DubPipeline,
-    cache: str | Path | None,
-    mirror: bool,
-    every: int,
-    limit: int | None,
-    device: str,
-) -> list[Path]:
+def _cache(config: Config, pipeline: DubPipeline, folder: str | Path | None, device: str) -> LatentCache:
     speech = pipeline.speech_encoder or load_speech_encoder(config.audio.speech)
-    place = Path(cache) if cache is not None else Path(config.root) / "cache" / "latents"
-    kept = LatentCache(place.resolve(), pipeline.vae, speech, device)
-    files = cache_clips(read_clips(dataset, "train", every, limit, _embedder(config, dataset)), kept, mirror)
-    if not files:
-        raise NotFound(
-            "the dataset holds no usable training clips", "preprocess more footage, or loosen the thresholds"
-        )
-    return files
+    place = Path(folder) if folder is not None else Path(config.root) / "cache" / "latents"
+    return LatentCache(place.resolve(), pipeline.vae, speech, device)
 
 
 @contextlib.contextmanager

@@ -19,13 +19,14 @@ from tasks.training.divergence import TrainingDiverged
 from tasks.training.train_loop import FitJob, train_loop
 
 
-def _worker(settings: dict[str, Any]) -> TrainingDiverged | None:
+def _worker(settings: dict[str, Any]) -> Any:
+    """Returns None, or the `TrainingDiverged` that ended the run (which, raised, would be tried again)."""
     from ray import train
 
     context = train.get_context()
     try:
         train_loop(FitJob(**settings), context.get_world_rank(), context.get_world_size(), train.report)
-    except TrainingDiverged as error:  # raised, it would be tried once more, to the same end
+    except TrainingDiverged as error:
         return error
     return None
 
@@ -63,7 +64,7 @@ def fit_with_ray(job: FitJob, workers: int, config: Config) -> None:
         ),
     )
     try:
-        ended = trainer.fit().return_value
+        ended = getattr(trainer.fit(), "return_value", None)
     except WorkerGroupError as error:
         for failure in error.worker_failures.values():
             cause = getattr(failure, "_base_exc", failure)

@@ -18,6 +18,7 @@ from tasks.training.checkpoints import Checkpoints
 from tasks.training.curve import curve_from
 from tasks.training.divergence import LossWatch, diverged
 from tasks.training.image import ImageRun, ImageTraining
+from tasks.training.samples import write_samples
 
 Report = Callable[[dict[str, float]], None]
 
@@ -27,7 +28,12 @@ LOCK_S = 30.0
 
 @dataclass(frozen=True)
 class FitJob:
-    """What a worker needs to know; plain values only, so that it travels."""
+    """What a worker needs to know; plain values only, so that it travels.
+
+    start: folder of the pipeline to start from. files: latents to train on. run: settings of `ImageRun`. shown: latents
+    of what is rendered at every `samples_every`th step and at the end, in `render_steps` steps. The rest as in
+    `tasks.config.Train` and `fit`.
+    """
 
     start: str
     files: tuple[str, ...]
@@ -39,6 +45,9 @@ class FitJob:
     log_every: int = 10
     max_loss_ratio: float = 4.0
     loss_window: int = 20
+    samples_every: int = 0
+    shown: tuple[str, ...] = ()
+    render_steps: int = 6
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -83,10 +92,16 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
                 rate = (training.step - noted) / max(time.perf_counter() - since, 1e-9)
                 note(metrics | {"steps_per_second": rate})
                 noted, since = training.step, time.perf_counter()
+            if rank == 0 and _shows(job, training.step, done or bool(wrong)):
+                write_samples(training, [Path(file) for file in job.shown], job.out, job.render_steps)
             if wrong:
-                raise diverged(wrong, metrics, run.rate, checkpoints.last)
+                raise diverged(wrong, metrics, run.rate, job.out, checkpoints.last)
             if training.step % job.checkpoint_every == 0 or done:
                 if rank == 0 and (watch.calm or done):  # a state that may be lost is not kept in place of a good one
                     state = training.state_dict() | {"watch": watch.state_dict()}
                     checkpoints.write(training.step, state, training.save_pipeline if done else None)
                 report(metrics)
+
+
+def _shows(job: FitJob, step: int, ends: bool) -> bool:
+    return bool(job.shown) and job.samples_every > 0 and (ends or step % job.samples_every == 0)

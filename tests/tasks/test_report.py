@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,8 +38,8 @@ def page(root: Root) -> Path:
     """A report with one dubbed video, one portrait, clips, a rejected and a failed input, an evaluation."""
     before = _video(root.local / "before.mp4", 20)
     _video(root.renders / "after.mp4", 220)
-    crop = root.local / "crop.jpg"
-    crop.write_bytes(b"")
+    samples = root.local / "step-00000200.jpg"
+    samples.write_bytes(cv2.imencode(".jpg", np.full((64, 256, 3), 128, np.uint8))[1].tobytes())
     run = row(
         RUNS, run_id="run-1", command="demo --root data", status="failed", config=json.dumps({"profile": "studio"}),
         counts=json.dumps({"ok": 2, "rejected": 1, "failed": 1}),
@@ -58,7 +59,7 @@ def page(root: Root) -> Path:
                  value=0.25, threshold=0.9, reason="no face found in any frame")]  # fmt: skip
     report = Report(
         run=run, renders=renders, clips=clips, stages=[{"name": "dub", "seconds": 3.0, "result": "2 ok"}],
-        training={"steps": 3, "losses": [(0, 1.0), (1, 0.5), (2, 0.25)]},
+        training={"steps": 3, "losses": [(0, 1.0), (1, 0.5), (2, 0.25)], "samples": samples},
         gate={"promoted": False, "reason": "not better"},
         evaluation=[{"model": "champion", "lse_c": 4.0}, {"model": "challenger", "lse_c": 3.5, "fid": None}],
         protocol=["LSE-C by the studio's sync expert"], lineage={"model": "m1", "dataset": None},
@@ -80,6 +81,11 @@ def test_a_report_needs_nothing_from_elsewhere(page: Path) -> None:
     assert len(links) > 8
     for link in links:
         assert link == "data:," or (page.parent / link).is_file(), link
+
+
+def test_the_last_picture_of_a_training_is_shown_with_its_step(page: Path) -> None:
+    assert (page.parent / "media" / "samples-step-00000200.jpg").is_file()
+    assert "200 steps into the training" in page.read_text()
 
 
 def test_file_names_are_text_not_markup(page: Path) -> None:

@@ -9,42 +9,49 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-import tests
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.curve import curve_from, read_curve
+from tests.conftest import PROJECT
+from tests.tasks.training.run_apart import main
 
 STEPS = 30
-Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
-@pytest.fixture
-def start(tiny_models: dict[str, Path], tmp_path: Path) -> Start:
-    """Starts a run of 30 steps with a checkpoint at every fifth, in a process (and process group) of its own."""
+@pytest.fixture(scope="module")
+def settings(tiny_models: dict[str, Path]) -> dict[str, Any]:
+    """A run of 30 steps with a checkpoint at every fifth, for `tests.tasks.training.run_apart`."""
+    return {
+        "init": str(tiny_models["pipeline"]),
+        "workers": 0,
+        "config": {
+            "audio.speech": str(tiny_models["speech"]), "model.size": 64, "train.checkpoint_every": 5,
+            "train.device": "cpu",
+        },
+        "run": {"steps": STEPS, "precision": "fp32", "batch_size": 4, "warmup": 1},
+    }  # fmt: skip
 
-    def started(out: Path, workers: int) -> subprocess.Popen[bytes]:
-        given = {
-            "init": str(tiny_models["pipeline"]),
-            "workers": workers,
-            "config": {
-                "audio.speech": str(tiny_models["speech"]), "model.size": 64, "train.checkpoint_every": 5,
-                "train.device": "cpu",
-            },
-            "run": {"steps": STEPS, "precision": "fp32", "batch_size": 4, "warmup": 1},
-        }  # fmt: skip
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.tasks.training.run_apart", str(out), json.dumps(given)],
-            cwd=Path(tests.__file__).parent.parent, env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
 
-    return started
+@pytest.fixture(scope="module")
+def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run when nobody disturbs it."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    main(str(out), json.dumps(settings))
+    return out
+
+
+def start(out: Path, settings: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """The run in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.tasks.training.run_apart", str(out), json.dumps(settings)],
+        cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
 
 
 def kill_after(process: subprocess.Popen[bytes], out: Path, step: int) -> int:
@@ -69,13 +76,14 @@ def of(out: Path, *names: str) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(start: Start, tmp_path: Path, workers: int) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(start(whole, 0))
-    assert kill_after(start(killed, workers), killed, 12) < STEPS
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    settings: dict[str, Any], whole: Path, tmp_path: Path, workers: int
+) -> None:
+    killed, given = tmp_path / "killed", settings | {"workers": workers}
+    assert kill_after(start(killed, given), killed, 12) < STEPS
     assert Checkpoints(killed).last is not None
     assert not (killed / "model").exists()
-    finish(start(killed, workers))
+    finish(start(killed, given))
     expected, found = (of(out, "step", "loss", "grad_norm") for out in (whole, killed))
     assert np.array_equal(expected[:, 0], np.arange(1, STEPS + 1))
     assert np.abs(expected - found).max() <= 1e-6

@@ -1,0 +1,113 @@
+"""Pictures of how far a training is: the same few frames, rendered now and then with the averaged weights.
+
+One line a frame: reference, masked, rendered, truth. All but the rendering come out of the autoencoder, as the denoiser
+knows them. Nothing that the training depends on is touched: not its weights, not its random state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from torch import nn
+
+from models.autoencoder import decode, to_frames
+from models.pipeline import DubPipeline
+from models.speech import frame_tokens
+from storage.atomic import write_bytes
+from tasks.masks import dub_mask
+from tasks.training.data import TrainingClip
+
+COLUMNS = ("reference", "masked", "rendered", "truth")
+COUNT = 4
+LOOKED_AT = 12
+"""Clips among which those of different people are looked for."""
+
+
+def of_different_people(clips: Iterable[TrainingClip]) -> list[TrainingClip]:
+    """At most `COUNT` of the first clips, one a person where there are so many people."""
+    found: list[TrainingClip] = []
+    spare: list[TrainingClip] = []
+    for number, clip in enumerate(clips):
+        if len(clip) >= 2:
+            (spare if clip.speaker in {other.speaker for other in found} else found).append(clip)
+        if len(found) == COUNT or number + 1 == LOOKED_AT:
+            break
+    return (found + spare)[:COUNT]
+
+
+@torch.no_grad()
+def render_samples(pipeline: DubPipeline, files: Sequence[Path], steps: int) -> NDArray[np.uint8]:
+    """A grid uint8 RGB [H,W,3]: of each file of latents (see `tasks.training.latents`) the middle frame.
+
+    Args:
+        steps: denoising steps.
+    """
+    size, device = pipeline.config.crop_size, pipeline.vae.device
+    mask = dub_mask(size)
+    noise = pipeline.sample_noise(torch.Generator().manual_seed(0))
+    lines = []
+    for file in files[:COUNT]:
+        with safe_open(str(file), "pt") as stored:
+            pts = stored.get_tensor("pts").numpy()
+            at = len(pts) // 2
+            latents = stored.get_slice("latents")
+            pair = torch.stack([latents[at], latents[0]]).to(device, pipeline.vae.dtype)
+            speech, identity = stored.get_tensor("speech").float(), stored.get_tensor("identity")
+        truth, reference = to_frames(decode(pipeline.vae, pair))
+        rendered = pipeline(
+            truth[None], mask, reference,
+            audio_tokens=frame_tokens(speech, pts[at : at + 1], pipeline.config.audio_context),
+            identity=identity if identity.any() else None,
+            num_inference_steps=steps, guidance_audio=1.0, initial_noise=noise,
+        )[0]  # fmt: skip
+        masked = (truth * (1 - mask[..., None])).round().astype(np.uint8)
+        lines.append(np.concatenate([reference, masked, rendered, truth], axis=1))
+    return np.concatenate(lines)
+
+
+@contextlib.contextmanager
+def averaged(training: Any) -> Iterator[None]:
+    """Inside, the denoiser of a training (`ImageTraining`) has its averaged weights and is in evaluation mode."""
+    modules: list[nn.Module] = list(training.denoiser.modules())
+    modes = [module.training for module in modules]
+    training.ema.store(training.denoiser.parameters())
+    training.ema.copy_to(training.denoiser.parameters())
+    training.denoiser.eval()
+    try:
+        yield
+    finally:
+        training.ema.restore(training.denoiser.parameters())
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def write_samples(training: Any, files: Sequence[Path], out: str | Path, steps: int) -> Path:
+    """Write the grid of the present step to ``OUT/samples/step-N.jpg``, under a line that names its columns."""
+    device = training.denoiser.unet.device
+    with averaged(training), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        grid = render_samples(training.pipeline, files, steps)
+    side = grid.shape[1] // len(COLUMNS)
+    head = np.full((max(14, side // 8), grid.shape[1], 3), 255, np.uint8)
+    for column, name in enumerate(COLUMNS):
+        cv2.putText(
+            head, name, (column * side + 4, head.shape[0] - 4), cv2.FONT_HERSHEY_SIMPLEX, side / 360, (60, 60, 60), 1,
+            cv2.LINE_AA,
+        )  # fmt: skip
+    path = Path(out) / "samples" / f"step-{training.step:08d}.jpg"
+    jpeg = cv2.imencode(".jpg", np.concatenate([head, grid])[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+    write_bytes(path, jpeg.tobytes())
+    return path
+
+
+def last_samples(out: str | Path) -> Path | None:
+    """The newest grid of a run, None where there is none."""
+    found = sorted((Path(out) / "samples").glob("step-*.jpg"))
+    return found[-1] if found else None
