@@ -72,7 +72,8 @@ def train(
     stage: Annotated[
         str,
         typer.Option(
-            "--stage", help="image, autoencoder, speech, sync, text, emotion, align, detector, landmarks, recogniser."
+            "--stage",
+            help="image, autoencoder, speech, sync, text, emotion, align, interpolator, detector, landmarks, recogniser.",
         ),
     ] = "image",
     workers: Annotated[

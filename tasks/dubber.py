@@ -6,12 +6,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.interpolator import FrameInterpolator
 from models.pipeline import DubPipeline, load_pipeline
 from models.speech import SpeechEncoder, WhisperEncoder, load_speech_encoder
 from storage.errors import ConfigError
 from storage.ids import content_id, file_sha256
 from tasks.config import Config
 from tasks.experts import Experts, experts_version, load_experts
+from tasks.interpolation import configured_interpolator, interpolator_version
 
 PARTS_OF_RENDERS = ("faces", "shots", "tracks", "audio", "render")
 """Sections of the configuration that a render depends on."""
@@ -26,6 +28,7 @@ class Dubber:
     experts: Experts
     model_id: str
     dataset_id: str | None = None
+    interpolator: FrameInterpolator | None = None
 
 
 def load_dubber(
@@ -57,7 +60,11 @@ def load_dubber(
             speech = load_speech_encoder(config.audio.speech)
         except FileNotFoundError as error:
             raise ConfigError(str(error), "name another speech encoder in audio.speech") from error
-    return Dubber(pipeline, speech, load_experts(config), model_id or model_version(place), dataset_id)
+    between = configured_interpolator(config)
+    return Dubber(
+        pipeline, speech, load_experts(config), model_id or model_version(place), dataset_id,
+        between if between is None else between.to(device),
+    )  # fmt: skip
 
 
 def model_version(folder: str | os.PathLike[str]) -> str:
@@ -75,5 +82,5 @@ def render_key(
     speakers_sha256: str | None = None,
 ) -> str:
     """The render_id: a hash of everything that decides how the output comes out."""
-    made_with = (config.hash(*PARTS_OF_RENDERS), experts_version(config), model_id)
+    made_with = (config.hash(*PARTS_OF_RENDERS), experts_version(config), model_id, interpolator_version(config))
     return content_id("render", source_sha256, audio_sha256, *made_with, emotion or "", speakers_sha256 or "")

@@ -18,6 +18,7 @@ from tasks import crops, masks
 from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
 from tasks.dubber import Dubber
+from tasks.interpolation import Between, InterpolatingRenderer
 from tasks.plan import Segment, references_of
 from tasks.quality import head_pose
 from tasks.voice import VoiceTrack
@@ -42,19 +43,22 @@ def window_renderer(
     config: Config,
     models: Dubber,
     emotion: str | None = None,
+    whole_face: bool = False,
 ) -> WindowRenderer:
     """The pipeline as something that crops are pushed through.
 
     All windows start from the same noise, drawn with `seed`: what noise decides does not change from frame to frame.
+    With an interpolator among the models only every second frame goes through the pipeline where motion allows.
 
     Args:
         size: side S of the pipeline's crops.
         reference: times [F] of a window to the aligned crop uint8 [S,S,3] of the person that the model looks at.
         identity: unit embedding [512], or None.
         emotion: free text; None or "" leaves the expression as it is.
+        whole_face: repaint brows and eyes too, not only the lower face.
     """
     render = config.render
-    mask = masks.dub_mask(size)
+    mask = masks.whole_face_mask(size) if whole_face else masks.dub_mask(size)
     noise = models.pipeline.sample_noise(torch.Generator().manual_seed(seed))
 
     def generate(window: NDArray[np.uint8], times: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -65,7 +69,11 @@ def window_renderer(
         )  # fmt: skip
         return np.asarray(made, dtype=np.uint8)
 
-    return WindowRenderer(generate, render.window_frames, min(render.overlap_frames, render.window_frames - 1))
+    frames, overlap = render.window_frames, min(render.overlap_frames, render.window_frames - 1)
+    if models.interpolator is None:
+        return WindowRenderer(generate, frames, overlap)
+    between = Between(models.interpolator, mask, voice.articulators, render)
+    return InterpolatingRenderer(generate, frames, overlap, between)
 
 
 class FaceRenderer:

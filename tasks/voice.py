@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.speech import FEATURE_RATE, SpeechEncoder, WhisperEncoder, encode_speech, frame_tokens, log_mel
 from storage import media
+from tasks.interpolation import articulators
 
 RATE = 16000
 HOP_S = 0.02
@@ -38,13 +39,26 @@ class VoiceTrack:
 
     def tokens(self, pts: NDArray[np.float64]) -> Tensor:
         """float [F,N,D] for the times [F] in seconds."""
+        features, start_s = self._features(pts)
+        return frame_tokens(features, pts, self._context, start_s=start_s)
+
+    def articulators(self, pts: NDArray[np.float64]) -> NDArray[np.float32] | None:
+        """float32 [F,2,6]: what the lips do, as heard, at the times [F] in seconds and 20 ms later.
+
+        None from an encoder that does not tell lips. May be asked ahead of `tokens` by a window of frames.
+        """
+        features, start_s = self._features(pts)
+        return articulators(self._encoder, features, pts, start_s)
+
+    def _features(self, pts: NDArray[np.float64]) -> tuple[Tensor, float]:
+        """Features round the times [F], and the time of the first one."""
         reach = (self._context + 1) / 25
         first = int(np.floor((float(pts.min()) - reach) / _BLOCK_S))
         last = int(np.floor((float(pts.max()) + reach) / _BLOCK_S))
-        for number in [known for known in self._blocks if not first <= known <= last]:
+        # one block more is kept: a window is asked for after the articulators of its last frame
+        for number in [known for known in self._blocks if not first - 1 <= known <= last]:
             del self._blocks[number]
-        features = torch.cat([self._block(number) for number in range(first, last + 1)])
-        return frame_tokens(features, pts, self._context, start_s=first * _BLOCK_S)
+        return torch.cat([self._block(number) for number in range(first, last + 1)]), first * _BLOCK_S
 
     def _block(self, number: int) -> Tensor:
         if number not in self._blocks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ FACE_STAGES = {
     "landmarks": ("landmarks",),
     "recogniser": ("recogniser",),
 }
-EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", "emotion", "align", *FACE_STAGES)
+EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", "emotion", "align", "interpolator", *FACE_STAGES)
 STAGES = (*DIFFUSION_STAGES, *EXPERT_STAGES)
-NEED_CORPUS = ("autoencoder", "sync", "emotion")
+NEED_CORPUS = ("autoencoder", "sync", "emotion", "interpolator")
 SPEAKING = ("speech", "sync", "emotion")
 
 Say = Callable[[str], None]
@@ -78,12 +78,19 @@ def train_expert(
         from tasks.training.emotion import train_emotion
 
         return dict(train_emotion(corpus, out, steps=steps, device=device, seed=seed, **budget))
+
+    def tell(measures: Mapping[str, float]) -> None:
+        say(", ".join(f"{name} {value:.4g}" for name, value in measures.items()))
+
+    if stage == "interpolator":
+        from tasks.training.interpolator import train_interpolator
+
+        return dict(train_interpolator(corpus, out, steps=steps, device=device, seed=seed, report=tell, **budget))
     from tasks.training.autoencoder import train_autoencoder
 
     return train_autoencoder(
         corpus, out, steps=steps, minutes=minutes if steps else minutes or 60.0, device=device,
-        expressions=_expressions(out, device),
-        report=lambda measures: say(", ".join(f"{name} {value:.4g}" for name, value in measures.items())),
+        expressions=_expressions(out, device), report=tell,
     )  # fmt: skip
 
 
