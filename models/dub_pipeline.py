@@ -46,6 +46,7 @@ class DubPipeline(DiffusionPipeline):
         crop_size: side S of the crops it was trained on, pixels.
         audio_context: video frames (of 1/25 s) of sound on each side of a frame in its audio tokens.
         boundaries: timesteps in falling order at which the next U-Net takes over (`models.routing`).
+        whole_face: it was trained to repaint a whole face too, not only the lower part.
         window, window_overlap: frames that temporal attention sees at a time, and frames shared by neighbours.
     Attributes:
         compute_dtype: what float32 weights compute in; None takes `fast_dtype` of the device. With float32 the
@@ -99,6 +100,7 @@ class DubPipeline(DiffusionPipeline):
         boundaries: list[int] | None = None,
         window: int = 16,
         window_overlap: int = 4,
+        whole_face: bool = False,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -110,14 +112,14 @@ class DubPipeline(DiffusionPipeline):
         )  # fmt: skip
         self.register_to_config(
             crop_size=crop_size, audio_context=audio_context, boundaries=list(boundaries or ()), window=window,
-            window_overlap=window_overlap,
+            window_overlap=window_overlap, whole_face=whole_face,
         )  # fmt: skip
         self._text: TextEncoder | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments of the constructor that are no components: `DubPipeline(**p.components, **p.settings)`."""
-        names = ("crop_size", "audio_context", "boundaries", "window", "window_overlap")
+        names = ("crop_size", "audio_context", "boundaries", "window", "window_overlap", "whole_face")
         return {name: self.config[name] for name in names}
 
     @property

@@ -16,32 +16,37 @@ Alpha = NDArray[np.float32]
 _LARGEST_SHIFT = 30.0  # grey levels; a greater difference at the rim is a moved jaw, not a colour
 # In crop sides, whose eyes lie 0.31 apart: how far the chin may drop, the margin round the face, its soft edge.
 _CHIN_DROP, _FACE_MARGIN, _FACE_SOFT = 0.12, 0.03, 0.05
+_BROW_RISE = 0.18  # how far the forehead rises above the ears' height
 _REACH = 0.12  # sigma in crop sides over which the rim's colours are carried inward
 
 
 @lru_cache(maxsize=8)
-def paste_alpha(size: int, feather: float) -> Alpha:
-    """float32[size,size]: how much of the generated crop shows, 0 outside and at the rim of the dub mask, 1 inside.
+def paste_alpha(size: int, feather: float, whole_face: bool = False) -> Alpha:
+    """float32[size,size]: how much of the generated crop shows, 0 outside and at the rim of the mask, 1 inside.
 
     Args:
         feather: width of the soft edge in crop sides.
+        whole_face: the mask is that of a portrait, not of a dub.
     """
-    alpha = masks.feather(masks.dub_mask(size), feather * size)
+    mask = masks.whole_face_mask(size) if whole_face else masks.dub_mask(size)
+    alpha = masks.feather(mask, feather * size)
     alpha.flags.writeable = False
     return alpha
 
 
-def face_alpha(outline: NDArray[np.floating], size: int) -> Alpha:
+def face_alpha(outline: NDArray[np.floating], size: int, whole_face: bool = False) -> Alpha:
     """float32[size,size]: 1 on the face and a margin, 0 beyond: what lies beside a face needs no repainting.
 
     The margin is wide below the chin, which may have to drop for the new words.
 
     Args:
         outline: [33,2], the face from ear to ear by way of the chin, crop pixels.
+        whole_face: with the forehead, which lies above the outline.
     """
     points = np.asarray(outline, dtype=np.float32)
     lowered = points + np.array([0, _CHIN_DROP * size], dtype=np.float32)
-    hull = cv2.convexHull(np.concatenate([points, lowered])).reshape(-1, 2)
+    raised = points[: 0 if not whole_face else None] - np.array([0, _BROW_RISE * size], dtype=np.float32)
+    hull = cv2.convexHull(np.concatenate([points, lowered, raised])).reshape(-1, 2)
     inside = np.zeros((size, size), dtype=np.uint8)
     cv2.fillConvexPoly(inside, np.rint(hull * 16).astype(np.int32), 1, shift=4)
     distance = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)

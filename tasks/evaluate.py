@@ -64,16 +64,19 @@ PROTOCOL = {
     "another seed, no part of any training) reads the emotion that the clip is labelled with; 16 frames vote",
     "emotion_real": "the same of the clips themselves: what the judge can read at all",
     "emotion_accuracy": "share of renderings in which the judge reads the emotion that a caption asked for, own sound, "
-    f"intensity 3, all eight on the same clips, first {FRAMES} frames; chance is 0.125",
+    f"intensity 3, all eight on the same clips, first {FRAMES} frames; the whole face is repainted if the model was "
+    "trained to; chance is 0.125",
+    "emotion_accuracy_lower": "the same where only the lower face is repainted, as in a dub: brows and eyes stay",
     "emotion_order": "share of the seven emotions whose renderings at intensity 1, 2, 3 the judge finds ever stronger",
     "lse_c_emotion": "lse_c of those renderings at intensity 3",
     "lse_c_calm": "lse_c of the same clips with neutral asked for",
     "control_audio_change": "mean |difference| in the repainted region when only the sound is exchanged; of 255",
     "control_audio_lips": "share of that difference that lies on lips, chin and jaw (hull of the outer lip and the "
     "contour below it over all frames, 5 % wider); the repainted region reaches from the nose to below the chin",
-    "control_identity_change": "the same mean when only references and identity are exchanged",
-    "control_identity_new": "cosine to the new person when only references and identity are exchanged; the crop above "
-    "the repainted region stays the old person's",
+    "control_identity_change": "the same mean when only references and identity are exchanged (and the whole face is "
+    "repainted, if the model was trained to)",
+    "control_identity_new": "cosine to the new person then; what lies outside the repainted region stays the old "
+    "person's",
     "control_identity_old": "cosine to the clip's own person then",
     "control_emotion_change": "mean |difference| in the repainted region between neutral and intensity 3 asked for",
     "control_emotion_lips": "share of that difference that lies on lips, chin and jaw",

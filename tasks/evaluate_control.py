@@ -26,7 +26,7 @@ from tasks.training.data import TrainingClip
 FRAMES = 24
 """Rendered of each clip for each exchange: enough for the sync expert and for a vote of the judge."""
 EMOTION_CLIPS = 2
-"""Clips that are rendered in all eight emotions; each costs twenty-two renderings."""
+"""Clips that are rendered in all eight emotions; each costs thirty renderings."""
 
 
 def shuffled_sound(
@@ -60,7 +60,10 @@ def exchanges(
             control_audio_change=mean_change(plain, heard), control_audio_lips=change_within(plain, heard, region)
         )
     if other.speaker != clip.speaker:
-        swapped = render_clip(pipeline, clip, features[number], config, seed, frames=frames, person=other)
+        whole = bool(pipeline.config.whole_face)
+        swapped = render_clip(
+            pipeline, clip, features[number], config, seed, frames=frames, person=other, whole_face=whole
+        )
         samples.add(control_identity_change=mean_change(plain, swapped))
         if "embedding" in meter.faces.gives:
             ours = meter.identity(swapped)
@@ -68,17 +71,19 @@ def exchanges(
             samples.add(control_identity_new=new, control_identity_old=old)
     if has_emotion_branch(pipeline) and meter.judge is not None and number < EMOTION_CLIPS:
         _emotions(pipeline, clip, features[number], config, seed, meter, samples, frames)
+        if pipeline.config.whole_face:
+            _lower_emotions(pipeline, clip, features[number], config, seed, meter, samples, frames)
 
 
 def _emotions(
     pipeline: DubPipeline, clip: TrainingClip, features: torch.Tensor, config: Config, seed: int, meter: Meter,
     samples: Samples, frames: int,
 ) -> None:  # fmt: skip
-    """Ask for every emotion at every intensity, with the clip's own sound."""
+    """Ask for every emotion at every intensity, with the clip's own sound; of the whole face, if the model can."""
 
     def made(emotion: str, level: int) -> Frames:
-        text = sentence(emotion, level)
-        return render_clip(pipeline, clip, features, config, seed, frames=frames, emotion=text)
+        text, whole = sentence(emotion, level), bool(pipeline.config.whole_face)
+        return render_clip(pipeline, clip, features, config, seed, frames=frames, emotion=text, whole_face=whole)
 
     calm = made("neutral", 0)
     region = speaking_region(clip.landmarks[:frames], calm.shape[1])
@@ -96,6 +101,17 @@ def _emotions(
         samples.add(emotion_order=float(shows[0] < shows[1] < shows[2]))
         if own is not None and (lips := meter.lips(clip, full)) is not None:
             samples.add(lse_c_emotion=lips.confidence, lse_c_calm=own.confidence)
+
+
+def _lower_emotions(
+    pipeline: DubPipeline, clip: TrainingClip, features: torch.Tensor, config: Config, seed: int, meter: Meter,
+    samples: Samples, frames: int,
+) -> None:  # fmt: skip
+    """The same at intensity 3 as a dub does it: brows and eyes stay the clip's own."""
+    for emotion in EMOTIONS:
+        text = sentence(emotion, 0 if emotion == "neutral" else 3)
+        rendered = render_clip(pipeline, clip, features, config, seed, frames=frames, emotion=text)
+        samples.add(emotion_accuracy_lower=float(meter.feels(rendered) == emotion))
 
 
 def _read(meter: Meter, rendered: Frames, emotion: str) -> dict[str, float]:

@@ -13,7 +13,7 @@ from models.pipeline import DubPipeline
 from models.speech import frame_tokens
 from storage.errors import NotFound
 from tasks.config import Config
-from tasks.masks import dub_mask
+from tasks.masks import dub_mask, whole_face_mask
 from tasks.quality import head_pose
 from tasks.references import of_frames, spread
 from tasks.training.data import Rows, TrainingClip, read_clips, rows_of
@@ -63,8 +63,9 @@ def render_clip(
     frames: int | None = None,
     emotion: str | None = None,
     person: TrainingClip | None = None,
+    whole_face: bool = False,
 ) -> Frames:
-    """The shown part of a clip, lower face repainted from `features` of a sound.
+    """The shown part of a clip, lower face (or all of it) repainted from `features` of a sound.
 
     References come from the rest of the clip, whose mouth says something else (its last frame where nothing is left):
     for each window of `config.render.window_frames` frames the one with the nearest head pose.
@@ -73,12 +74,13 @@ def render_clip(
         frames: render so many, not `config.evaluate.seconds`.
         emotion: a text for the emotion branch; None asks for nothing.
         person: take references and identity from this clip instead.
+        whole_face: repaint brows and eyes too.
     """
     part, render, source = shown(clip, config, frames), config.render, person or clip
     asked: dict[str, Any] = {} if emotion is None else {"emotion": emotion, "guidance_emotion": render.guidance_emotion}
     made = pipeline(
         part.frames,
-        dub_mask(part.frames.shape[1]),
+        whole_face_mask(part.frames.shape[1]) if whole_face else dub_mask(part.frames.shape[1]),
         references_for(source, len(part), render.window_frames, render.references, clip),
         frame_tokens(features, part.pts, pipeline.config.audio_context),
         source.identity,

@@ -76,3 +76,12 @@ def test_only_the_face_and_its_margin_are_repainted() -> None:
     assert alpha[min(size - 1, int(chin[1]) + 12), int(chin[0])] == 1, "the chin may drop"
     assert alpha[int(left[1]), int(left[0]) - 14] == 0, "beside the cheek everything stays"
     assert np.abs(np.diff(alpha, axis=1)).max() < 0.4, "the edge is soft"
+
+
+def test_a_portrait_shows_brows_and_forehead_of_the_repainted_face() -> None:
+    outline = np.stack([np.linspace(30, 98, 33), 64 + 50 * np.sin(np.linspace(0, np.pi, 33))], axis=1)
+    lower, whole = face_alpha(outline, 128), face_alpha(outline, 128, whole_face=True)
+    assert (whole >= lower - 1e-6).all()
+    assert lower[50, 64] < 0.2 < 0.9 < whole[50, 64]
+    assert paste_alpha(128, 0.05, whole_face=True)[45, 64] == 1
+    assert paste_alpha(128, 0.05)[45, 64] == 0
