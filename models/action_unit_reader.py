@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.action_units import AUS
-from models.emotion import PACKS, MissingEmotion
+from models.emotion import DROPOUT, PACKS, WHOLE, MissingEmotion, look
 
 SIDE = 96
 
@@ -20,15 +20,20 @@ SIDE = 96
 class ActionUnitReader(ModelMixin, ConfigMixin):
     """A small convolutional net; about 180 thousand parameters.
 
-    Forward: crops float [B,3,S,S] in 0..1 (tasks/crops.py; any size, read at 96 px) → intensities [B,20] about 0..1 in
-    the order of AUS; differentiable, so not clipped: `read` clips.
+    Forward: crops float [B,3,S,S] in 0..1 (tasks/crops.py; any size; their `window` is read at `side` px) →
+    intensities [B,20] about 0..1 in the order of AUS; differentiable, so not clipped: `read` clips.
     """
 
     config_name: Any = "config.json"
 
     @register_to_config
     def __init__(
-        self, channels: tuple[int, ...] = (12, 24, 40, 64, 88), width: int = 96, units: int = len(AUS)
+        self,
+        channels: tuple[int, ...] = (12, 24, 40, 64, 88),
+        width: int = 96,
+        units: int = len(AUS),
+        side: int = SIDE,
+        window: tuple[float, float, float] = WHOLE,
     ) -> None:
         super().__init__()
         sizes = (3, *channels)
@@ -36,17 +41,15 @@ class ActionUnitReader(ModelMixin, ConfigMixin):
             nn.Conv2d(sizes[i], sizes[i + 1], 3, stride=2, padding=1) for i in range(len(channels))
         )
         self.norms = nn.ModuleList(nn.GroupNorm(4, c) for c in channels)
-        self.out = nn.Linear(channels[-1] * (SIDE >> len(channels)) ** 2, width)
+        self.out = nn.Linear(channels[-1] * (side >> len(channels)) ** 2, width)
         self.intensities = nn.Linear(width, units)
 
     def features(self, crops: Tensor) -> Tensor:
         """crops float [B,3,S,S] in 0..1 → features [B,width]."""
-        if crops.shape[-1] != SIDE:
-            crops = F.interpolate(crops, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
-        x = crops * 2 - 1
+        x = (look(crops, self.config["window"], self.config["side"]) * 2 - 1).contiguous()
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.gelu(norm(conv(x)))
-        return F.gelu(self.out(x.flatten(1)))
+        return F.gelu(self.out(F.dropout(x.flatten(1), DROPOUT, self.training)))
 
     def forward(self, crops: Tensor) -> Tensor:
         return self.intensities(self.features(crops))

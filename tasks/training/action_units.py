@@ -10,13 +10,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.action_unit_reader import SIDE, ActionUnitReader, load_action_units
+from models.action_unit_reader import ActionUnitReader, load_action_units
 from models.action_units import AUS
-from tasks.training.emotion_faces import Faces, corpus_faces, expression_faces, fast, inner, join_faces, vary
+from models.emotion import WINDOW
+from tasks.training.emotion_faces import (
+    MARGIN,
+    SIDE,
+    Faces,
+    Lot,
+    corpus_faces,
+    expression_faces,
+    fast,
+    inner,
+    known_faces,
+    vary,
+)
 from tasks.training.expert_loop import Budget, train_expert
 
-MARGIN = 8
-STEPS = 2500
+READ = 64
+"""Pixels that the reader sees its window at."""
+STEPS = 6000
 """What the shipped reader took, where neither steps nor minutes are given."""
 MIRRORED = np.array([AUS.index(name[:-1] + {"L": "R", "R": "L"}[name[-1]] if name[-1] in "LR" else name)
                         for name in AUS])  # fmt: skip
@@ -32,33 +45,34 @@ def train_action_units(
     cache: Path | None = None,
     steps: int | None = None,
     minutes: float | None = None,
-    batch_size: int = 48,
+    batch_size: int = 64,
     device: str = "cpu",
     seed: int = 0,
+    stills: Path | None = None,
+    moods: Path | None = None,
 ) -> dict[str, float]:
     """Train the reader on the people of `expressions` (and of `corpus`) that are not held out, and save it.
 
     Args:
         expressions: what tasks/training/expressions.py rendered.
         out_dir: config.json and float16 safetensors go there.
-        corpus: a talking corpus besides; its crops are kept under `cache`.
+        corpus, moods: talking corpora besides; their crops are kept under `cache`.
+        stills: stills of many people: most of what is learned comes from them.
 
     Returns what `train_expert` does, and `evaluate_action_units` on the people held out of the expressions and (named
-    corpus_…) of the corpus.
+    corpus_…, moods_…) of the corpora.
     """
     steps = STEPS if steps is None and minutes is None else steps
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    parts = [expression_faces(expressions, SIDE, MARGIN, held_out=False)]
     cache = cache or expressions / "cache"
-    if corpus is not None:
-        parts.append(corpus_faces(corpus, cache, SIDE, MARGIN))
-    faces = join_faces(parts)
+    faces = known_faces([path for path in (corpus, moods) if path is not None], cache, expressions, stills)
+    lot = Lot(faces, np.arange(len(faces)))
     spread = torch.from_numpy(np.maximum(faces.aus.std(0), 0.03)).to(device)
-    model = ActionUnitReader().to(device)
+    model = ActionUnitReader(side=READ, window=WINDOW).to(device)
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
-        index = rng.integers(0, len(faces), batch_size)
+        index = np.array([lot.draw(rng) for _ in range(batch_size)])
         mirror = rng.random(batch_size) < 0.5
         seen = [vary(faces.pictures[i], MARGIN, rng, bool(turn)) for i, turn in zip(index, mirror, strict=True)]
         wanted = np.where(mirror[:, None], faces.aus[index][:, MIRRORED], faces.aus[index])
@@ -68,15 +82,15 @@ def train_action_units(
         error = (units.float() - torch.from_numpy(wanted).to(device)) / spread
         return F.smooth_l1_loss(error, torch.zeros_like(error)), {}
 
-    metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 1.5e-3)
+    metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 2e-3, weight_decay=0.05)
     out_dir.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(out_dir)
     saved = load_action_units(out_dir)
     metrics |= evaluate_action_units(saved, expression_faces(expressions, SIDE, MARGIN, held_out=True))
-    if corpus is not None:
-        held_out = corpus_faces(corpus, cache, SIDE, MARGIN, ("val", "test"))
-        measured = evaluate_action_units(saved, held_out)
-        metrics |= {f"corpus_{name}": measured[name] for name in ("correlation", "error")}
+    for name, clips in (("corpus", corpus), ("moods", moods)):
+        if clips is not None:
+            measured = evaluate_action_units(saved, corpus_faces(clips, cache, SIDE, MARGIN, ("val", "test")))
+            metrics |= {f"{name}_{measure}": measured[measure] for measure in ("correlation", "error")}
     return metrics
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.emotion import EMOTIONS, SIDE, FaceEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
+from models.emotion import EMOTIONS, WINDOW, FaceEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
 from storage.atomic import written_aside
 from tasks.emotion import voice_inputs
 from tasks.studio.controls import ARTICULATION, AUS
@@ -22,14 +22,16 @@ from tasks.studio.speech import FEMININE, LANGUAGES, MASCULINE, join, sample_voi
 from tasks.training.action_units import LOWER_AUS, MIRRORED, train_action_units
 from tasks.training.augment import record
 from tasks.training.emotion_faces import (
+    MARGIN,
+    SIDE,
     Faces,
+    Lot,
     composed,
     corpus_faces,
     expression_faces,
     fast,
-    join_faces,
+    known_faces,
     lower_only,
-    still_faces,
     vary,
 )
 from tasks.training.emotion_metrics import evaluate_face_emotion
@@ -38,11 +40,10 @@ from tasks.training.expressions import IDENTITY_BASE, render_expressions
 from tasks.training.speech import HELD_OUT_VOICES
 from tasks.training.stills import render_stills
 
-MARGIN = 6
-FACE_STEPS, VOICE_STEPS = 2500, 2000
+FACE_STEPS, VOICE_STEPS = 6000, 2000
 """What the shipped recognisers took, where neither steps nor minutes are given."""
-PEOPLE = 128
-"""Shown in every expression for them."""
+PEOPLE, CROWD, FEW = 128, 300, 6
+"""Shown in every expression for them; and shown in a few."""
 STILLS = (1400, 3, 112)
 """People, stills of each, and pixels on a side."""
 METRICS = "metrics.json"
@@ -81,7 +82,7 @@ def train_face_emotion(
     expressions: Path | None = None,
     kind: str | None = None,
     stills: Path | None = None,
-    init: Path | None = None,
+    moods: Path | None = None,
 ) -> dict[str, float]:
     """Train a face recogniser and save it into `out_dir` (config.json, float16 safetensors).
 
@@ -89,24 +90,19 @@ def train_face_emotion(
         corpus: a talking corpus.
         expressions: rendered expressions (tasks/training/expressions.py), which are far more telling.
         stills: stills of many people (tasks/training/stills.py): they teach what action units look like.
-        init: start from this recogniser's weights.
+        moods: another talking corpus, of people who act.
         kind: "face" or "judge": learn from that half of the people; None: from all.
 
     Returns what `train_expert` does, and `evaluate_face_emotion` on the people held out: of the corpus (named
-    corpus_…), and of the expressions.
+    corpus_…), of the moods (moods_…), and of the expressions.
     """
     steps = FACE_STEPS if steps is None and minutes is None else steps
     torch.manual_seed(seed)
     cache = cache or corpus / "faces"
-    parts = [corpus_faces(corpus, cache, SIDE, MARGIN)]
-    if expressions is not None:
-        parts.append(expression_faces(expressions, SIDE, MARGIN, held_out=False))
-    if stills is not None:
-        parts.append(still_faces(stills, SIDE, MARGIN))
-    faces = join_faces(parts)
+    faces = known_faces([corpus, *([] if moods is None else [moods])], cache, expressions, stills)
     faces = faces if kind is None else people_of(faces, kind)
     draw = _draws(faces, np.random.default_rng(seed))
-    model = (FaceEmotion() if init is None else load_face_emotion(init)).to(device).requires_grad_(True)
+    model = FaceEmotion(window=WINDOW).to(device)
 
     signs = np.concatenate([faces.aus, faces.articulation], axis=1)
     spread = np.maximum(signs.std(0), 0.03)
@@ -132,12 +128,14 @@ def train_face_emotion(
         }
         return felt + SIGNS_WEIGHT * seen, {name: value for name, value in parts.items() if np.isfinite(value)}
 
-    metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 1.5e-3)
+    metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 2e-3, weight_decay=0.05)
     out_dir.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(out_dir)
     saved = load_face_emotion(out_dir)
-    held_out = corpus_faces(corpus, cache, SIDE, MARGIN, ("val", "test"))
-    metrics |= {f"corpus_{name}": value for name, value in evaluate_face_emotion(saved, held_out).items()}
+    for name, clips in (("corpus", corpus), ("moods", moods)):
+        if clips is not None:
+            measured = evaluate_face_emotion(saved, corpus_faces(clips, cache, SIDE, MARGIN, ("val", "test")))
+            metrics |= {f"{name}_{measure}": value for measure, value in measured.items()}
     if expressions is not None:
         metrics |= evaluate_face_emotion(saved, expression_faces(expressions, SIDE, MARGIN, held_out=True))
     return metrics
@@ -147,14 +145,15 @@ Drawn = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_], NDArray[n
 
 
 def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], Drawn]:
-    """Batches of varied pictures uint8 [B,64,64,3] with their rows, half of them each emotion as often as any other;
+    """Batches of varied pictures uint8 [B,96,96,3] with their rows, half of them each emotion as often as any other;
     and bool [B] whether all that they show belongs together, and whether they are mirrored.
 
     Half show the whole face, a quarter the lower part alone, a quarter the lower part in a face of the same person
     that otherwise feels something else (of rendered expressions; talking people turn their heads too much for it).
     """
-    rows = [np.flatnonzero(faces.emotion == emotion) for emotion in range(len(EMOTIONS))]
-    anything = np.arange(len(faces))
+    lots = [Lot(faces, np.flatnonzero(faces.emotion == emotion)) for emotion in range(len(EMOTIONS))]
+    lots = [lot for lot in lots if len(lot)]
+    anything = Lot(faces, np.arange(len(faces)))
     alike = {person: np.flatnonzero(faces.person == person) for person in np.unique(faces.person)}
     mixed = faces.mixed
 
@@ -165,8 +164,8 @@ def _draws(faces: Faces, rng: np.random.Generator) -> Callable[[int], Drawn]:
 
     def draw(count: int) -> Drawn:
         # half of them any picture: the few of a rare emotion would be learned by heart
-        chosen = [rows[rng.integers(len(rows))] if rng.random() < 0.5 else anything for _ in range(count)]
-        index = np.array([rng.choice(group) for group in chosen])
+        chosen = [lots[rng.integers(len(lots))] if rng.random() < 0.5 else anything for _ in range(count)]
+        index = np.array([lot.draw(rng) for lot in chosen])
         way, mirrored = rng.integers(4, size=count), rng.random(count) < 0.5
         way[(way == 2) & (faces.person[index] < IDENTITY_BASE)] = 3
         pictures = []
@@ -241,14 +240,16 @@ def train_emotion(
     seed: int = 0,
     expressions: Path | None = None,
     stills: Path | None = None,
+    moods: Path | None = None,
 ) -> dict[str, float]:
     """Train all experts of feeling into `out_dir`: face, judge, voice, action_units, each for `steps` or a quarter of
     the `minutes`; metrics.json holds what was measured.
 
     Args:
         expressions: a folder of rendered expressions; those that lack there are rendered first (128 people twice,
-            about ten minutes of one core). None: beside `out_dir`.
+            and 300 in a few, about fifteen minutes of one core). None: beside `out_dir`.
         stills: a folder of stills, likewise.
+        moods: another talking corpus, of people who act.
 
     Returns their measures, named face_…, judge_…, voice_… and action_units_….
     """
@@ -258,6 +259,8 @@ def train_emotion(
     for other in (False, True):
         for _ in render_expressions(expressions, PEOPLE, other=other, device=device):
             pass
+    for _ in render_expressions(expressions, CROWD, few=FEW, first=PEOPLE, device=device):
+        pass
     for _ in render_stills(stills, *STILLS, device=device):
         pass
     cache = out_dir.parent / "faces"
@@ -265,12 +268,13 @@ def train_emotion(
     for number, kind in enumerate(("face", "judge")):
         parts[kind] = train_face_emotion(
             corpus, out_dir / kind, cache, steps, share, device=device, seed=seed + number, expressions=expressions,
-            kind=kind, stills=stills,
+            kind=kind, stills=stills, moods=moods,
         )  # fmt: skip
     parts["voice"] = train_voice_emotion(out_dir / "voice", steps=steps, minutes=share, seed=seed)
     parts["action_units"] = train_action_units(
-        expressions, out_dir / "action_units", corpus, cache, steps, share, device=device, seed=seed
-    )
+        expressions, out_dir / "action_units", corpus, cache, steps, share, device=device, seed=seed,
+        stills=stills, moods=moods,
+    )  # fmt: skip
     with written_aside(out_dir / METRICS) as aside:
         aside.write_text(json.dumps(parts, indent=1, sort_keys=True) + "\n")
     return {f"{kind}_{name}": value for kind, measures in parts.items() for name, value in measures.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,8 @@ from tasks.training.expressions import Expressions, read_expressions
 from tasks.training.stills import FRAMES_A_LIGHT, read_stills, sample_controls
 from tasks.training.stills import IDENTITY_BASE as STILLS_BASE
 
+SIDE, MARGIN = 96, 8
+"""Pixels of a face that is learned from, and of the rim round it that lets it be turned and shifted."""
 EVERY = 5
 GREY = 127
 """What stands where nothing is to be seen."""
@@ -60,6 +63,25 @@ class Faces:
         return np.array([not np.array_equal(a, b) for a, b in zip(self.pictures, self.rest, strict=True)])
 
 
+class Lot:
+    """Draws rows; of frames that are alike the more, the more there are, but by the square root only.
+
+    A clip of twenty frames shows one person in one emotion: drawn as often as twenty stills, it would be learned by
+    heart.
+    """
+
+    def __init__(self, faces: Faces, rows: NDArray[np.int64]) -> None:
+        self.rows = rows
+        self.ends = np.cumsum(np.bincount(faces.clip)[faces.clip[rows]] ** -0.5)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """One of the rows."""
+        return int(self.rows[np.searchsorted(self.ends, rng.random() * self.ends[-1], "right")])
+
+
 def join_faces(parts: Sequence[Faces]) -> Faces:
     """Several sets as one; their clips stay apart."""
     shift, clips = 0, []
@@ -70,16 +92,16 @@ def join_faces(parts: Sequence[Faces]) -> Faces:
     return Faces(**(values | {"clip": np.concatenate(clips)}))
 
 
-def corpus_faces(corpus: Path, cache: Path, side: int, margin: int, splits: Sequence[str] = ("train",)) -> Faces:
-    """Every fifth frame of the clips of `splits`, cropped by the true points; kept under `cache`.
+def corpus_faces(corpus: Path, kept_in: Path, side: int, margin: int, splits: Sequence[str] = ("train",)) -> Faces:
+    """Every fifth frame of the clips of `splits`, cropped by the true points; kept under `kept_in`.
 
     Raises:
         ValueError: the corpus has no such clips.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    kept_in.mkdir(parents=True, exist_ok=True)
     pictures, aus, articulation, labels = [], [], [], []
     for number, row in enumerate(row for row in read_manifest(corpus) if row["split"] in splits):
-        kept = cache / f"{row['clip']}-{side}.npz"
+        kept = kept_in / f"{row['clip']}-{side}.npz"
         if not kept.is_file():
             truth = read_truth(corpus / row["truth"]).arrays
             frames = media.iter_frames(corpus / row["video"])
@@ -139,15 +161,28 @@ def expression_faces(folder: Path, side: int, margin: int, held_out: bool) -> Fa
     )
 
 
+def known_faces(
+    corpora: Sequence[Path], kept_in: Path, expressions: Path | None = None, stills: Path | None = None
+) -> Faces:
+    """All faces that may be learned from: of talking corpora, of rendered expressions, and of stills of many people."""
+    parts = [corpus_faces(corpus, kept_in, SIDE, MARGIN) for corpus in corpora]
+    if expressions is not None:
+        parts.append(expression_faces(expressions, SIDE, MARGIN, held_out=False))
+    if stills is not None:
+        parts.append(still_faces(stills, SIDE, MARGIN))
+    return join_faces(parts)
+
+
 UNNAMED = -1
 """The emotion of a face whose expression has no name."""
+NAMING, SURE = 0.25, 0.7
 
 
 def still_faces(folder: Path, side: int, margin: int, seed: int = 0) -> Faces:
     """The stills (tasks/training/stills.py, rendered with `seed`) of a folder, of the people that are not held out.
 
     Their controls are drawn again, so that their action units are known. Many people, each with unrelated movements:
-    most expressions are UNNAMED, those near the prototype of an emotion have its name.
+    an expression has the name of the emotion whose prototype it is nearest to, or is UNNAMED where that is in doubt.
 
     Raises:
         FileNotFoundError: there are none.
@@ -171,14 +206,22 @@ def still_faces(folder: Path, side: int, margin: int, seed: int = 0) -> Faces:
 
 
 def _named(aus: NDArray[np.float32]) -> tuple[int, int]:
-    """Emotion and intensity of action units [20] that lie near a prototype, else (UNNAMED, 0)."""
+    """Emotion and intensity of the prototype that action units [20] are nearest to; (UNNAMED, 0) where in doubt.
+
+    As if each unit strayed from the prototype by a normal deviation of NAMING: the emotion must have SURE of the
+    probability. Closed eyes do not count.
+    """
     open_eyed = np.array([not name.startswith("AU43") for name in AUS])
+    apart = np.full((len(EMOTIONS), 4), np.inf)
     for number, emotion in enumerate(EMOTIONS):
-        for level in (0,) if number == 0 else (3, 2, 1):
-            apart = np.abs(aus - emotion_aus(emotion, level))[open_eyed]
-            if apart.max() < 0.3 and apart.sum() < 0.4:
-                return number, level
-    return UNNAMED, 0
+        for level in (0,) if number == 0 else (1, 2, 3):
+            apart[number, level] = np.square(aus - emotion_aus(emotion, level))[open_eyed].sum()
+    nearest = apart.min(axis=1)
+    share = np.exp((nearest.min() - nearest) / (2 * NAMING**2))
+    if share.max() < SURE * share.sum():
+        return UNNAMED, 0
+    number = int(share.argmax())
+    return number, int(apart[number].argmin())
 
 
 def _states(shown: Expressions) -> NDArray[np.int64]:
@@ -193,6 +236,7 @@ def _with_margin(crops: NDArray[np.uint8], side: int, margin: int) -> NDArray[np
     return np.stack([cv2.copyMakeBorder(crop, *edges) for crop in small]) if len(crops) else crops
 
 
+@cache
 def region(side: int, margin: int = 0) -> NDArray[np.float32]:
     """float32 [S,S,1], S = side + 2 margin: what dubbing repaints of a crop of `side`, its edge soft."""
     mask = cv2.GaussianBlur(dub_mask(side), (0, 0), side / 64)
@@ -217,10 +261,13 @@ def inner(pictures: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
 
 
 def vary(face: NDArray[np.uint8], margin: int, rng: np.random.Generator, mirror: bool) -> NDArray[np.uint8]:
-    """A face [S,S,3] with its margin → [side,side,3] as another detector, camera and light give it."""
+    """A face [S,S,3] with its margin → [side,side,3] as another detector, camera and light give it, and on another
+    skull: a little wider or longer, paler or more colourful.
+    """
     big = face.shape[0]
     side = big - 2 * margin
-    angle, size = rng.normal(0, 0.05), float(np.exp(rng.normal(0, 0.05)))
+    angle = rng.normal(0, 0.05)
+    size = float(np.exp(rng.normal(0, 0.05))) * np.exp(rng.normal(0, 0.04, 2))
     rotation = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if mirror:
         rotation[0] *= -1
@@ -228,7 +275,10 @@ def vary(face: NDArray[np.uint8], margin: int, rng: np.random.Generator, mirror:
     matrix = np.concatenate([rotation, (target - rotation @ np.full(2, big / 2 - 0.5))[:, None]], axis=1)
     seen = cv2.warpAffine(face, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
     if rng.random() < 0.3:
-        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 1.0))
+        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 1.0) * side / 64)
+    if rng.random() < 0.5:
+        grey, colour = cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), rng.uniform(0, 1.3)
+        seen = cv2.addWeighted(seen, colour, cv2.merge([grey] * 3), 1 - colour, 0)
     value = np.linspace(0, 1, 256)[:, None] ** float(np.exp(rng.normal(0, 0.2)))
     value = (value - 0.45) * float(np.exp(rng.normal(0, 0.2))) + 0.45 * np.exp(rng.normal(0, 0.12, 3))
     return np.asarray(cv2.LUT(seen, (np.clip(value, 0, 1) * 255).astype(np.uint8)[None]), np.uint8)

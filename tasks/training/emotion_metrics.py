@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.emotion import SIDE, FaceEmotion
-from tasks.training.emotion_faces import Faces, composed, inner, lower_only
+from models.emotion import FaceEmotion
+from tasks.training.emotion_faces import SIDE, Faces, composed, inner, lower_only
 
 
 @torch.no_grad()

@@ -129,8 +129,11 @@ def render_person(
     device: str = "cpu",
     compile_field: bool = False,
     other: bool = False,
+    few: int | None = None,
 ) -> Path:
     """Render one person's crops into an npz file at `path` (whole or not at all); an existing file is kept.
+
+    With `few`, only that many of STATES, drawn for this person.
 
     With `other`, the same poses and lips in other states: neutral for half of them, and for all of a person that is
     held out. The upper face of these with the lower face of the others is what dubbing makes of footage.
@@ -140,8 +143,10 @@ def render_person(
     rng = np.random.default_rng([IDENTITY_BASE, person])
     scene = sample_scene(sample_identity(IDENTITY_BASE + person), int(rng.integers(2**31)), framing=FRAMING)
     instead = None
-    if other:
-        chance = np.random.default_rng([IDENTITY_BASE, person, 1])
+    chance = np.random.default_rng([IDENTITY_BASE, person, 1])
+    if few is not None:
+        instead = np.sort(chance.permutation(len(STATES))[:few]).tolist()
+    elif other:
         count = takes * len(STATES)
         neutral = (chance.random(count) < 0.5) | is_held_out(person)
         instead = np.where(neutral, 0, chance.integers(1, len(STATES), count)).tolist()
@@ -192,18 +197,21 @@ def render_expressions(
     size: int = SIZE,
     workers: int = 1,
     device: str = "cpu",
+    first: int = 0,
+    few: int | None = None,
 ) -> Iterator[Path]:
     """Render `takes` × 22 crops of each of `identities` people, one file OUT/person-NNNNNN.npz (other-… ) each.
 
     Yields each file when it is there. People already rendered are skipped, so a stopped run goes on. `workers`
-    processes, one core each; 1 renders in this process. `other`: see `render_person`.
+    processes, one core each; 1 renders in this process. `other`, `few`: see `render_person`. The people are numbered
+    from `first` on.
     """
     out.mkdir(parents=True, exist_ok=True)
-    compile_field = identities * takes * len(STATES) >= COMPILE_FROM
+    compile_field = identities * (few or takes * len(STATES)) >= COMPILE_FROM
     jobs = [
-        (_file(out, person, other), person, takes, size, device, compile_field, other)
+        (_file(out, person, other), person, takes, size, device, compile_field, other, few)
         # those held out come first: what is measured on them need not wait for the rest
-        for person in sorted(range(identities), key=lambda person: (not is_held_out(person), person))
+        for person in sorted(range(first, first + identities), key=lambda person: (not is_held_out(person), person))
     ]
     if workers <= 1:
         for job in jobs:
