@@ -73,7 +73,8 @@ def train(
         str,
         typer.Option(
             "--stage",
-            help="image, autoencoder, speech, sync, text, emotion, align, interpolator, detector, landmarks, recogniser.",
+            help="image, autoencoder, speech, sync, text, emotion, align, interpolator, detector, landmarks, "
+            "recogniser.",
         ),
     ] = "image",
     workers: Annotated[

@@ -23,6 +23,8 @@ from models.sync import SyncExpert
 from tasks.config import Config
 from tasks.evaluate_control import FRAMES, exchanges, shuffled_sound
 from tasks.evaluate_gate import GATED, HIGHER_IS_BETTER, better
+from tasks.evaluate_interpolation import PROTOCOL as INTERPOLATED
+from tasks.evaluate_interpolation import interpolation
 from tasks.evaluate_measures import Samples, correlation, flicker, frechet_distance, region_psnr
 from tasks.evaluate_meter import Meter
 from tasks.evaluate_render import has_emotion_branch, held_out, render_clip
@@ -81,6 +83,7 @@ PROTOCOL = {
     "control_emotion_change": "mean |difference| in the repainted region between neutral and intensity 3 asked for",
     "control_emotion_lips": "share of that difference that lies on lips, chin and jaw",
     "fps": "rendered frames a second on this machine, autoencoder included",
+    **INTERPOLATED,
 }
 NO_BRANCH = "the model has no emotion branch"
 _BY_EMOTION = ("emotion_accuracy", "emotion_order", "lse_c_emotion", "lse_c_calm", "control_emotion_change",
@@ -134,6 +137,7 @@ def evaluate(
             shuffled_sound(pipeline, clips, features, number, config, seed, meter, samples)
         if shuffled:
             exchanges(pipeline, clips, features, number, config, seed, meter, samples)
+            interpolation(pipeline, clip, features[number], speech, config, seed, samples)
         if on_progress:
             on_progress(done + 1, len(jobs))
     metrics = samples.means()
