@@ -181,6 +181,9 @@ class Train(_Part):
     )
     loss_window: Count = Field(default=20, description="steps of that running mean")
     workers: Annotated[int, Field(ge=0)] = Field(default=1, description="Ray Train workers; 0 trains in this process")
+    parallel: Literal["ddp", "fsdp"] = Field(
+        default="ddp", description="several workers: a copy of the model in each, or its shards (FSDP2)"
+    )
     device: str = Field(default="auto", description="cpu, cuda or auto")
     precision: Literal["fp32", "bf16"] = "bf16"
     seed: int = 0

@@ -115,6 +115,7 @@ def fit(
         samples_every=config.train.samples_every,
         shown=tuple(str(file) for file in cache_clips(held_out, kept, mirror=False) or files[:COUNT]),
         render_steps=config.render.steps,
+        parallel=config.train.parallel,
     )
     model = folder / "model"
     if not model.is_dir():

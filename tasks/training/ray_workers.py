@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from storage.errors import DubwrightError
 from tasks.config import Config
 from tasks.training.divergence import TrainingDiverged
@@ -22,8 +24,11 @@ from tasks.training.train_loop import FitJob, train_loop
 def _worker(settings: dict[str, Any]) -> Any:
     """Returns None, or the `TrainingDiverged` that ended the run (which, raised, would be tried again)."""
     from ray import train
+    from ray.train.torch import get_device
 
     context = train.get_context()
+    if settings["device"].startswith("cuda"):
+        torch.cuda.set_device(get_device())  # Ray shows every worker of a machine all its GPUs
     try:
         train_loop(FitJob(**settings), context.get_world_rank(), context.get_world_size(), train.report)
     except TrainingDiverged as error:

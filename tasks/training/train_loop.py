@@ -19,6 +19,7 @@ from tasks.training.curve import curve_from
 from tasks.training.divergence import LossWatch, diverged
 from tasks.training.image import ImageRun, ImageTraining
 from tasks.training.samples import write_samples
+from tasks.training.sharing import is_sharded, share, whole_state, whole_training
 
 Report = Callable[[dict[str, float]], None]
 
@@ -48,6 +49,7 @@ class FitJob:
     samples_every: int = 0
     shown: tuple[str, ...] = ()
     render_steps: int = 6
+    parallel: str = "ddp"
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -70,19 +72,19 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
         if world > 1:
             dist.barrier()  # nobody looks for the last checkpoint before all who might write one are gone
         run = ImageRun(**job.run)
-        training = ImageTraining(load_pipeline(job.start), [Path(file) for file in job.files], run, job.device, rank)
+
+        def build() -> ImageTraining:
+            files = [Path(file) for file in job.files]
+            return ImageTraining(load_pipeline(job.start), files, run, job.device, rank)
+
+        training, watch = build(), LossWatch(job.max_loss_ratio, job.loss_window)
         state = checkpoints.read(job.device)
-        watch = LossWatch(job.max_loss_ratio, job.loss_window)
         if state is not None:
             training.load_state_dict(state)
             watch.load_state_dict(state.get("watch", watch.state_dict()))
+            del state  # a whole copy of everything
         if world > 1:
-            from ray.train.torch import prepare_model
-
-            # a batch may drop a condition in every sample, and then its branch gets no gradient
-            training.network = prepare_model(
-                training.denoiser, parallel_strategy_kwargs={"find_unused_parameters": True}
-            )
+            share(training, job.parallel)
         note = stack.enter_context(curve_from(job.out, training.step)) if rank == 0 else lambda metrics: None
         noted, since = training.step, time.perf_counter()
         while training.step < run.steps:
@@ -92,16 +94,35 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
                 rate = (training.step - noted) / max(time.perf_counter() - since, 1e-9)
                 note(metrics | {"steps_per_second": rate})
                 noted, since = training.step, time.perf_counter()
-            if rank == 0 and _shows(job, training.step, done or bool(wrong)):
-                write_samples(training, [Path(file) for file in job.shown], job.out, job.render_steps)
             if wrong:
                 raise diverged(wrong, metrics, run.rate, job.out, checkpoints.last)
+            # a state that may be lost is not kept in place of a good one
+            keeps = done or (training.step % job.checkpoint_every == 0 and watch.calm)
+            shows = bool(job.shown and job.samples_every) and (done or training.step % job.samples_every == 0)
+            if keeps or shows:
+                _keep_and_show(job, training, build, watch, rank, keeps, shows)
             if training.step % job.checkpoint_every == 0 or done:
-                if rank == 0 and (watch.calm or done):  # a state that may be lost is not kept in place of a good one
-                    state = training.state_dict() | {"watch": watch.state_dict()}
-                    checkpoints.write(training.step, state, training.save_pipeline if done else None)
                 report(metrics)
 
 
-def _shows(job: FitJob, step: int, ends: bool) -> bool:
-    return bool(job.shown) and job.samples_every > 0 and (ends or step % job.samples_every == 0)
+def _keep_and_show(
+    job: FitJob,
+    training: ImageTraining,
+    build: Callable[[], ImageTraining],
+    watch: LossWatch,
+    rank: int,
+    keeps: bool,
+    shows: bool,
+) -> None:
+    """Write a checkpoint, a picture, or both; on rank 0, but where the weights are in shards all must come together."""
+    sharded = is_sharded(training)
+    state = whole_state(training) if keeps or sharded else {}
+    if rank != 0:
+        return
+    done = training.step == training.run.steps
+    whole = whole_training(training, state, build) if shows or done else training
+    if keeps:
+        everything = state | {"watch": watch.state_dict()}
+        Checkpoints(job.out).write(training.step, everything, whole.save_pipeline if done else None)
+    if shows:
+        write_samples(whole, [Path(file) for file in job.shown], job.out, job.render_steps)
