@@ -75,10 +75,14 @@ def animate_image(
     original = crops.warp(still, matrix, size)
     outline = crops.transform_points(matrix, face.landmarks[list(CONTOUR)])
     feeling = resolve_emotion(emotion, audio, models.experts)
+    whole = bool(models.pipeline.config.whole_face)
     renderer = window_renderer(
-        size, lambda times: original, face.embedding, config.render.seed, voice, config, models, feeling
-    )
-    frames = _frames(still, matrix, original, outline, renderer, count, config, progress)
+        size, lambda times: original, face.embedding, config.render.seed, voice, config, models, feeling,
+        whole,
+    )  # fmt: skip
+    alpha = paste_alpha(size, config.render.feather, whole)
+    share = alpha * face_alpha(outline, size, whole)
+    frames = _frames(still, matrix, original, (alpha, share), renderer, count, config, progress)
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
         threads=config.runtime.threads,
@@ -147,17 +151,16 @@ def _frames(
     still: NDArray[np.uint8],
     matrix: NDArray[np.float64],
     original: NDArray[np.uint8],
-    outline: NDArray[np.float32],
+    alphas: tuple[NDArray[np.float32], NDArray[np.float32]],
     renderer: WindowRenderer,
     count: int,
     config: Config,
     progress: Progress | None,
 ) -> Iterator[NDArray[np.uint8]]:
     """The video's frames in order; one window of crops is in memory. `original` is the portrait's aligned crop,
-    `outline` [33,2] the face's in it.
+    `alphas` [S,S] how much of a repainted crop could show, and how much does.
     """
-    alpha = paste_alpha(original.shape[0], config.render.feather)
-    share = alpha * face_alpha(outline, original.shape[0])
+    alpha, share = alphas
     for index in range(count):
         final = renderer.push(index, original, index / config.render.fps)
         if index + 1 == count:

@@ -25,6 +25,11 @@ class ImageRun:
     T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out; terminal: share of samples at
     the very last timestep, which every sampling begins with; emotion_weight: of the emotion-consistency loss, taken on
     `emotion_samples` decoded frames of a batch; window: frames that belong together (1: single frames).
+
+    Of the stage `video`: perceptual_weight, temporal_weight and sync_weight of its losses; sync_expert: the pack or
+    folder of the sync expert of that loss, "" for none (one that took no part in training has to be left to judge).
+    Of the stage `distil`: teacher_steps that the teacher would take, guidance that it follows the sound with, and
+    target_decay of the average that the student is compared with.
     """
 
     steps: int = 2000
@@ -47,6 +52,13 @@ class ImageRun:
     emotion_weight: float = 0.0
     emotion_samples: int = 4
     window: int = 1
+    perceptual_weight: float = 0.1
+    temporal_weight: float = 0.02
+    sync_weight: float = 0.05
+    sync_expert: str = ""
+    teacher_steps: int = 20
+    guidance: float = 1.5
+    target_decay: float = 0.95
     precision: str = "bf16"
     seed: int = 0
 

@@ -1,0 +1,74 @@
+"""The stages of the diffusion model: what each needs of a pipeline, what it changes, and how it differs in settings."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from models.emotion import load_face_emotion
+from models.emotion_control import EmotionSpace
+from models.pipeline import DubPipeline, add_parts
+from storage.errors import UsageError
+from tasks.training.distil import DistilTraining
+from tasks.training.image import ImageTraining
+from tasks.training.video import VideoTraining
+
+
+class SplitTraining(ImageTraining):
+    """`ImageTraining` of the U-Nets alone, each on the timesteps that are routed to it."""
+
+    def _freeze(self) -> None:
+        super()._freeze()
+        for name, weight in self.denoiser.named_parameters():
+            weight.requires_grad_(name.startswith(("unet.", "later_unets.")))
+
+
+TRAININGS: dict[str, type[ImageTraining]] = {
+    "image": ImageTraining,
+    "video": VideoTraining,
+    "split": SplitTraining,
+    "distil": DistilTraining,
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "image": {},
+    "video": {"window": 16, "batch_size": 2, "emotion_weight": 0.01},
+    "split": {},
+    "distil": {"noise_bias": 1.0, "terminal": 0.15},
+}
+"""What a stage sets otherwise than the configuration (`tasks.training.schedule.ImageRun`)."""
+BOUNDARIES = (600,)
+"""Timesteps at which the stage `split` hands over to the next U-Net, where the pipeline is not split yet."""
+
+
+def ready_for(stage: str, pipeline: DubPipeline, parts: tuple[str, ...] = (), space: str = "") -> DubPipeline:
+    """The pipeline with what the stage trains: further parts, temporal layers, or a U-Net for each range of timesteps.
+
+    It renders exactly what it did.
+
+    Args:
+        parts: of `models.pipeline.PARTS`, added where they are missing.
+        space: folder of the emotion space that the stage `align` trained, for the part "emotion"; "" builds an
+            untrained one.
+    Raises:
+        UsageError: an unknown part, or a folder that holds no emotion space.
+    """
+    wanted = {*parts, "temporal"} if stage == "video" else set(parts)
+    if wanted:
+        try:
+            recogniser = load_face_emotion()
+            aligned = (
+                EmotionSpace.from_pretrained(space, low_cpu_mem_usage=False).float()
+                if space
+                else EmotionSpace(image_dim=512 + recogniser.config.width)
+            )
+            pipeline = add_parts(
+                pipeline, sorted(wanted), emotion_space=aligned, face_emotion=recogniser, control_share=0.5
+            )
+        except (ValueError, OSError) as error:
+            raise UsageError(str(error), "see train.parts and train.space in `dubwright config`") from error
+    if "emotion" in wanted and not pipeline.config.whole_face:
+        pipeline = DubPipeline(**pipeline.components, **(pipeline.settings | {"whole_face": True}))
+    if stage == "split" and pipeline.unet_2 is None:
+        parts_of = pipeline.components | {"unet_2": copy.deepcopy(pipeline.unet)}
+        pipeline = DubPipeline(**parts_of, **(pipeline.settings | {"boundaries": list(BOUNDARIES)}))
+    return pipeline
