@@ -1,6 +1,6 @@
 """The picture pass of a dub: frames come in, crops go through the model window by window, and frames leave in order.
 
-No more than a window of frames is in memory at any time.
+No more than a window of frames is in memory at any time, two where every second frame is filled in.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class Takes:
     """Clips one after the other, cut to what the network sees (`work_box` of the dub mask).
 
     frames uint8 [N,H,W,3]; lips bool [N,H,W]; cues float32 [N,2,6]; starts: int [M], frames whose next two are of the
-    same clip; change float [M]: how much the lips differ between the outer two, levels of 255; mask float32 [H,W].
+    same clip; change float [M]: how much the lips differ between the outer two, levels of 255; mask float32 [H,W];
+    size: side of the whole crops, pixels.
     """
 
     frames: NDArray[np.uint8]
@@ -64,6 +65,7 @@ class Takes:
     starts: NDArray[np.int64]
     change: NDArray[np.float64]
     mask: NDArray[np.float32]
+    size: int = 128
 
 
 def collect(source: Rows, split: str | None, encoder: SpeechEncoder | WhisperEncoder) -> Takes:
@@ -72,11 +74,12 @@ def collect(source: Rows, split: str | None, encoder: SpeechEncoder | WhisperEnc
     Raises:
         NotFound: there is none with three frames.
     """
-    frames, lips, cues, lengths, mask = [], [], [], [], np.zeros((0, 0), np.float32)
+    frames, lips, cues, lengths, mask, size = [], [], [], [], np.zeros((0, 0), np.float32), 0
     for clip in read_clips(source, split):
         if len(clip) < 3:
             continue
-        mask = dub_mask(clip.frames.shape[1])
+        size = clip.frames.shape[1]
+        mask = dub_mask(size)
         box = work_box(mask)
         frames.append(clip.frames[:, *box])
         lips.append(clip.labels[:, *box] == LIPS)
@@ -85,7 +88,7 @@ def collect(source: Rows, split: str | None, encoder: SpeechEncoder | WhisperEnc
         lengths.append(len(clip))
     if not lengths:
         raise NotFound(f"no usable clips in split {split!r}", "render a corpus with `dubwright studio render DIR`")
-    return takes(np.concatenate(frames), np.concatenate(lips), np.concatenate(cues), lengths, mask)
+    return takes(np.concatenate(frames), np.concatenate(lips), np.concatenate(cues), lengths, mask, size)
 
 
 def cues_of(clip: TrainingClip, encoder: SpeechEncoder | WhisperEncoder) -> NDArray[np.float32]:
@@ -106,6 +109,7 @@ def takes(
     cues: NDArray[np.float32],
     lengths: list[int],
     mask: NDArray[np.float32],
+    size: int = 128,
 ) -> Takes:
     """Clips of `lengths` frames, one after the other, with their triplets."""
     ends = np.cumsum(lengths)
@@ -115,7 +119,7 @@ def takes(
         where = lips[start] | lips[start + 2]
         apart = frames[start + 2][where].astype(np.float32) - frames[start][where]
         change.append(float(np.abs(apart).mean()) if where.any() else 0.0)
-    return Takes(frames, lips, cues, starts, np.array(change), mask)
+    return Takes(frames, lips, cues, starts, np.array(change), mask, size)
 
 
 def sample_batch(data: Takes, run: InterpolatorRun, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -239,7 +243,7 @@ def fit(
     """`train_interpolator` from clips in memory."""
     torch.manual_seed(run.seed)
     rng = np.random.default_rng(run.seed)
-    model = placed(FrameInterpolator(), device)
+    model = placed(FrameInterpolator(crop_size=data.size), device)
     mask = torch.from_numpy((data.mask > 0).astype(np.float32))[None, None].to(device)
 
     def loss_of_batch(progress: float) -> tuple[Tensor, dict[str, float]]:
