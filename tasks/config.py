@@ -169,6 +169,20 @@ class Train(_Part):
     min_snr_gamma: float = Field(default=5.0, gt=0, description="min-SNR weighting (Hang et al. 2023)")
     lip_weight: float = Field(default=4.0, ge=0, description="extra weight of the lips in the loss")
     drop_condition: Share = Field(default=0.08, description="chance of leaving out each condition, each on its own")
+    drop_emotion: Share = Field(default=0.15, description="chance of leaving out the emotion text")
+    drop_action_units: Share = Field(
+        default=0.7, description="chance of leaving out the action units, which tell all of the expression"
+    )
+    whole_face: Share = Field(default=0.4, description="share of samples that repaint the whole face")
+    emotion_weight: float = Field(
+        default=0.0, ge=0, description="weight of the emotion-consistency loss on decoded frames"
+    )
+    parts: tuple[str, ...] = Field(
+        default=(), description="branches to add where missing: emotion, action_units, fusion, temporal"
+    )
+    space: str = Field(
+        default="", description="folder or registered model of stage align, for the part emotion; empty: untrained"
+    )
     steps: Count = Field(default=2000, description="optimiser steps of a full run")
     short_steps: Count = Field(default=40, description="steps of the demo's short retrain from the champion")
     checkpoint_every: Count = Field(default=200, description="steps between checkpoints")
@@ -179,7 +193,7 @@ class Train(_Part):
         default=4.0,
         description="running mean of the loss over its best, above which a run is given up; 0: never",
     )
-    loss_window: Count = Field(default=20, description="steps of that running mean")
+    loss_window: Count = Field(default=50, description="steps of that running mean")
     workers: Annotated[int, Field(ge=0)] = Field(default=1, description="Ray Train workers; 0 trains in this process")
     parallel: Literal["ddp", "fsdp"] = Field(
         default="ddp", description="several workers: a copy of the model in each, or its shards (FSDP2)"

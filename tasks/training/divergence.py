@@ -45,7 +45,7 @@ class LossWatch:
 
     @property
     def calm(self) -> bool:
-        """Is the mean nearer to the best (in ratio) than to the limit: is the present state worth keeping?"""
+        """Is the mean nearer to the best (in ratio) than to the limit: is the present state a good one?"""
         return not self.max_ratio or self.mean <= math.sqrt(self.max_ratio) * self.best
 
     def see(self, metrics: Mapping[str, float]) -> str:
@@ -60,7 +60,7 @@ class LossWatch:
         self.weight = kept * self.weight + (1 - kept)
         self.steps += 1
         # A mean of few steps is unsure, so it counts as good only as it surely is.
-        self.best = min(self.best, self.mean * (1 + 1 / math.sqrt(self.steps)))
+        self.best = min(self.best, self.mean * (1 + 3 / math.sqrt(self.steps)))
         if self.mean <= limit:
             return ""
         return (

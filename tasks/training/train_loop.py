@@ -16,6 +16,7 @@ from models.pipeline import load_pipeline
 from storage.atomic import FileLock
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.curve import curve_from
+from tasks.training.denoiser_stages import TRAININGS
 from tasks.training.divergence import LossWatch, diverged
 from tasks.training.image import ImageRun, ImageTraining
 from tasks.training.samples import write_samples
@@ -45,11 +46,12 @@ class FitJob:
     checkpoint_every: int = 200
     log_every: int = 10
     max_loss_ratio: float = 4.0
-    loss_window: int = 20
+    loss_window: int = 50
     samples_every: int = 0
     shown: tuple[str, ...] = ()
     render_steps: int = 6
     parallel: str = "ddp"
+    stage: str = "image"
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -75,7 +77,7 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
 
         def build() -> ImageTraining:
             files = [Path(file) for file in job.files]
-            return ImageTraining(load_pipeline(job.start), files, run, job.device, rank)
+            return TRAININGS[job.stage](load_pipeline(job.start), files, run, job.device, rank)
 
         training, watch = build(), LossWatch(job.max_loss_ratio, job.loss_window)
         state = checkpoints.read(job.device)
@@ -95,13 +97,13 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
                 note(metrics | {"steps_per_second": rate})
                 noted, since = training.step, time.perf_counter()
             if wrong:
-                raise diverged(wrong, metrics, run.rate, job.out, checkpoints.last)
-            # a state that may be lost is not kept in place of a good one
-            keeps = done or (training.step % job.checkpoint_every == 0 and watch.calm)
+                good = checkpoints.back_to_good() if rank == 0 else None
+                raise diverged(wrong, metrics, run.rate, job.out, good)
+            keeps = done or training.step % job.checkpoint_every == 0
             shows = bool(job.shown and job.samples_every) and (done or training.step % job.samples_every == 0)
             if keeps or shows:
                 _keep_and_show(job, training, build, watch, rank, keeps, shows)
-            if training.step % job.checkpoint_every == 0 or done:
+            if keeps:
                 report(metrics)
 
 
@@ -123,6 +125,7 @@ def _keep_and_show(
     whole = whole_training(training, state, build) if shows or done else training
     if keeps:
         everything = state | {"watch": watch.state_dict()}
-        Checkpoints(job.out).write(training.step, everything, whole.save_pipeline if done else None)
+        save = whole.save_pipeline if done else None
+        Checkpoints(job.out).write(training.step, everything, save, good=watch.calm)
     if shows:
         write_samples(whole, [Path(file) for file in job.shown], job.out, job.render_steps)

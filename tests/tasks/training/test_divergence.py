@@ -18,20 +18,20 @@ from tasks.training.ray_fit import fit
 Rows = list[dict[str, Any]]
 
 
-def first_complaint(losses: np.ndarray, max_ratio: float = 4.0, window: int = 20) -> int | None:
+def first_complaint(losses: np.ndarray, max_ratio: float = 4.0, window: int = 50) -> int | None:
     """Index of the step at which a run with these losses is stopped."""
     watch = LossWatch(max_ratio, window)
     return next((i for i, loss in enumerate(losses) if watch.see({"loss": float(loss), "grad_norm": 1.0})), None)
 
 
 def noisy(count: int, level: float, seed: int = 0) -> np.ndarray:
-    """Losses as small batches give them: most near the level, some three times as high."""
-    return level * np.random.default_rng(seed).gamma(4.0, 0.25, count)
+    """Losses as very small batches give them: one in seven is three times the usual, or a third of it."""
+    return level * np.random.default_rng(seed).lognormal(0.0, 1.0, count)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_run_that_learns_is_left_alone(seed: int) -> None:
-    falling = noisy(2000, 1.0, seed) * np.geomspace(1.0, 0.05, 2000)
+    falling = noisy(2000, 1.0, seed) * np.geomspace(1.0, 0.3, 2000)
     assert first_complaint(falling) is None
     assert first_complaint(noisy(2000, 0.1, seed)) is None
 
@@ -43,9 +43,9 @@ def test_one_bad_batch_is_forgiven() -> None:
 
 
 def test_a_loss_that_leaves_its_best_behind_stops_the_run() -> None:
-    stopped = first_complaint(np.concatenate([noisy(200, 0.1), noisy(200, 1.0)]))
-    assert stopped is not None and 200 < stopped < 220
-    assert first_complaint(np.concatenate([noisy(200, 0.1), noisy(200, 1.0)]), max_ratio=0) is None
+    stopped = first_complaint(np.concatenate([noisy(500, 0.1), noisy(500, 1.0, 1)]))
+    assert stopped is not None and 500 < stopped < 550
+    assert first_complaint(np.concatenate([noisy(500, 0.1), noisy(500, 1.0, 1)]), max_ratio=0) is None
 
 
 def test_an_explosion_in_the_first_steps_is_seen_too() -> None:
@@ -89,3 +89,16 @@ def test_a_run_at_an_absurd_rate_is_stopped_and_its_last_good_checkpoint_stays(
     assert state is not None and state["step"] < curve[-1]["step"] < 200
     assert all(np.isfinite(value.numpy()).all() for value in state["denoiser"].values())
     assert state["watch"]["total"] / state["watch"]["weight"] < 2 * state["watch"]["best"]
+
+
+def test_what_was_in_doubt_neither_pushes_out_the_good_nor_outlives_the_run(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.last_good is None
+    for step, good in ((2, True), (4, True), (6, False), (8, False), (10, False)):
+        checkpoints.write(step, {"step": step}, good=good)
+    assert [folder.name[-2:] for folder in checkpoints.all()] == ["04", "08", "10"]
+    state = checkpoints.read()
+    assert state is not None and state["step"] == 10, "a run that is killed goes on from the newest"
+    assert checkpoints.back_to_good() == checkpoints.last == checkpoints.last_good
+    state = checkpoints.read()
+    assert state is not None and state["step"] == 4

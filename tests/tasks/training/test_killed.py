@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
+from storage.atomic import FileLock
+from storage.errors import LockHeld
+from tasks.training import train_loop
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.curve import curve_from, read_curve
 from tests.conftest import PROJECT
@@ -54,12 +58,15 @@ def start(out: Path, settings: dict[str, Any]) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+def wait_for(process: subprocess.Popen[bytes], out: Path, step: int) -> None:
+    """Till the curve has reached `step`."""
+    while process.poll() is None and not any(entry["step"] >= step for entry in read_curve(out)[-1:]):
+        time.sleep(0.002)
+
+
 def kill_after(process: subprocess.Popen[bytes], out: Path, step: int) -> int:
     """SIGKILL once the curve has reached `step`; the last step that was noted."""
-    while process.poll() is None:
-        if any(entry["step"] >= step for entry in read_curve(out)[-1:]):
-            break
-        time.sleep(0.002)
+    wait_for(process, out, step)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return int(read_curve(out)[-1]["step"])
@@ -91,6 +98,31 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     assert (whole / weights).read_bytes() == (killed / weights).read_bytes()
     rows = (killed / "dvclive" / "plots" / "metrics" / "loss.tsv").read_text().splitlines()[1:]
     assert [int(row.split("\t")[0]) for row in rows] == list(range(1, STEPS + 1))
+
+
+def test_two_runs_in_one_folder_are_one_too_many(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_loop, "LOCK_S", 0.1)
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(LockHeld, match="another process"):
+        main(str(tmp_path / "run"), json.dumps(settings))
+    assert read_curve(tmp_path / "run") == []
+
+
+@pytest.mark.slow
+def test_a_worker_of_ray_that_dies_is_replaced(settings: dict[str, Any], whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start(out, settings | {"workers": 1})
+    wait_for(process, out, 12)
+    workers = [
+        child for child in psutil.Process(process.pid).children(recursive=True) if "RayTrainWorker" in child.name()
+        or "RayTrainWorker" in " ".join(child.cmdline())
+    ]  # fmt: skip
+    assert len(workers) == 1
+    workers[0].kill()
+    finish(process)
+    expected, found = (of(folder, "step", "loss", "grad_norm") for folder in (whole, out))
+    assert np.abs(expected - found).max() <= 1e-6
 
 
 def test_only_whole_checkpoints_count(tmp_path: Path) -> None:

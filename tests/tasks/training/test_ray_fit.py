@@ -15,6 +15,7 @@ from storage.errors import NotFound, UsageError
 from tasks.config import Config
 from tasks.training import train_loop
 from tasks.training.curve import read_curve
+from tasks.training.divergence import TrainingDiverged
 from tasks.training.ray_fit import fit
 
 Rows = list[dict[str, Any]]
@@ -97,6 +98,18 @@ def test_two_workers_share_the_batch_of_one(
     one, two = (np.array(curve) for curve in curves)
     assert np.array_equal(one[:, 0], np.arange(1, 21))
     assert np.abs(one - two).max() < 1e-4
+
+
+@pytest.mark.slow
+def test_a_worker_that_diverges_tells_the_whole_story_once(
+    tiny_config: Config, tiny_models: dict[str, Path], rows: Rows, tmp_path: Path, ray_session: Callable[[], None]
+) -> None:
+    absurd = {"steps": 200, "rate": 3.0, "warmup": 40}
+    with pytest.raises(TrainingDiverged, match="last good checkpoint") as caught:
+        fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path, workers=1, overrides=absurd)
+    assert caught.value.folder == str(tmp_path)
+    steps = [entry["step"] for entry in read_curve(tmp_path)]
+    assert steps == sorted(set(steps)) and not (tmp_path / "ray").exists()
 
 
 def test_what_cannot_be_trained_is_said(tiny_config: Config, tiny_models: dict[str, Path], tmp_path: Path) -> None:
