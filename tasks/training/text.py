@@ -26,7 +26,7 @@ from tasks.training.expert_loop import Budget, train_expert
 from tasks.training.phrases_lexicon import Entry, fill, lexicon
 from tasks.training.phrases_words import verb_form
 
-STEPS = 575
+STEPS = 2000
 """What the shipped encoder took, where neither steps nor minutes are given."""
 VOCABULARY, TOKENIZER_TEXTS = 2560, 20_000
 """Word pieces, and the woven texts that they are learned from."""
