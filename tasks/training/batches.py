@@ -37,7 +37,7 @@ class LatentBatch:
 
     latents, masked, reference float32 [B,4,h,w]; mask [B,1,S,S], 1 where to generate; lips [B,1,h,w] in 0..1;
     audio_tokens [B,N,D]; identity [B,512], has_identity [B] 0 or 1; action_units [B,20], has_action_units [B];
-    face uint8 [B,3,64,64]: the reference in small; emotion, intensity int64 [B]: what the face shows (index into
+    face uint8 [B,3,96,96]: the reference in small; emotion, intensity int64 [B]: what the face shows (index into
     EMOTIONS); clip int64 [B]: the number of its file.
     """
 

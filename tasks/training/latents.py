@@ -28,8 +28,8 @@ from tasks.masks import LIPS, dub_mask, whole_face_mask
 from tasks.quality import head_pose
 from tasks.training.data import TrainingClip
 
-FACE_SIDE = 64
-"""Side in pixels of the small crops that go along: what the emotion recogniser reads."""
+FACE_SIDE = 96
+"""Side in pixels of the small crops that go along: of these the emotion recogniser reads the middle 64."""
 SIDES = ("AU12", "AU14", "AU43")
 """Action units that each side of a face has for itself; a mirror exchanges them."""
 
@@ -77,7 +77,7 @@ class LatentCache:
         masks = (dub_mask(clip.frames.shape[1]), whole_face_mask(clip.frames.shape[1]))
         labels = (clip.speaker, clip.scene, clip.emotion, clip.intensity, clip.caption, clip.action_units)
         made_from = (*self._made_from, clip.clip_id, len(clip), clip.pts, clip.identity, *masks, *labels, mirrored)
-        key = content_id("latents with both masks", *made_from)
+        key = content_id("latents with both masks", FACE_SIDE, *made_from)
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def add(self, clip: TrainingClip, mirrored: bool = False) -> Path:
@@ -141,7 +141,7 @@ class LatentCache:
 
 
 def small_faces(images: Tensor) -> Tensor:
-    """Images [B,3,S,S] in -1..1 as the emotion recogniser reads them, uint8 [B,3,64,64]."""
+    """Images [B,3,S,S] in -1..1 as the emotion recogniser reads them, uint8 [B,3,96,96]."""
     seen = F.interpolate(images, (FACE_SIDE, FACE_SIDE), mode="bilinear", antialias=True, align_corners=False)
     return ((seen.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 

@@ -19,23 +19,25 @@ from typing import Any
 
 import torch
 
+from models.action_unit_reader import load_action_units
 from models.autoencoder import AutoencoderKL
 from models.pipeline import DubPipeline, build_pipeline, load_pipeline
 from models.speech import load_speech_encoder
 from storage.atomic import directory_written_aside
 from storage.errors import NotFound, UsageError
+from storage.registry import Registry
 from tasks.config import Config
 from tasks.experts import load_faces
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.curve import read_curve, summarise
 from tasks.training.data import Embed, Rows, is_corpus, read_clips
+from tasks.training.denoiser_stages import SETTINGS, TRAININGS, ready_for
 from tasks.training.image import ImageRun
 from tasks.training.latents import LatentCache, cache_clips
 from tasks.training.ray_workers import fit_with_ray
 from tasks.training.samples import COUNT, last_samples, of_different_people
 from tasks.training.train_loop import FitJob, train_loop
 
-STAGES = ("image",)
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -51,7 +53,7 @@ def fit(
     vae: str | Path | None = None,
     cache: str | Path | None = None,
     mirror: bool = False,
-    every: int = 2,
+    every: int | None = None,
     limit: int | None = None,
     overrides: dict[str, Any] | None = None,
     on_progress: Progress | None = None,
@@ -59,7 +61,8 @@ def fit(
     """Train a stage of the diffusion model.
 
     Args:
-        stage: "image" (the denoiser on single frames).
+        stage: "image" (the denoiser on single frames), "video", "split" or "distil": see
+            `tasks.training.denoiser_stages`.
         dataset: clips, see `tasks.training.data.rows_of`; trained on split "train".
         init: folder of the pipeline to start from; None starts the denoiser afresh.
         out: folder of this run: checkpoints, curves and at last `model/`, the trained pipeline.
@@ -68,7 +71,7 @@ def fit(
         vae: folder of the autoencoder, needed where `init` is None.
         cache: where latents are kept; None keeps them under `config.root`/cache/latents.
         mirror: train on mirror images too.
-        every: use every n-th frame.
+        every: use every n-th frame; None: every second one, and for windows of frames all.
         limit: use at most so many clips.
         overrides: settings of `ImageRun` that replace the configuration's.
         on_progress: called as on_progress(step, steps, metrics) now and then.
@@ -81,12 +84,13 @@ def fit(
         TrainingDiverged: the run was stopped; its curve and its last good checkpoint stay in `out`.
         LockHeld: another process trains in `out`.
     """
-    if stage not in STAGES:
-        raise UsageError(f"stage {stage!r} is not trained by Ray Train", f"choose one of: {', '.join(STAGES)}")
+    if stage not in TRAININGS:
+        raise UsageError(f"stage {stage!r} is not trained by Ray Train", f"choose one of: {', '.join(TRAININGS)}")
     started = time.monotonic()
     folder = Path(out).resolve()
-    pipeline = _starting_pipeline(config, init, vae)
-    run = _settings(config, steps, overrides)
+    pipeline = ready_for(stage, _starting_pipeline(config, init, vae), config.train.parts, _space(config))
+    run = _settings(config, steps, SETTINGS[stage] | (overrides or {}))
+    every = every or (1 if run.window > 1 else 2)
     device = _device(config)
     kept = _cache(config, pipeline, cache, device)
     embed = _embedder(config, dataset)
@@ -116,6 +120,7 @@ def fit(
         shown=tuple(str(file) for file in cache_clips(held_out, kept, mirror=False) or files[:COUNT]),
         render_steps=config.render.steps,
         parallel=config.train.parallel,
+        stage=stage,
     )
     model = folder / "model"
     if not model.is_dir():
@@ -170,6 +175,12 @@ def _starting_pipeline(config: Config, init: str | Path | None, vae: str | Path 
     )
 
 
+def _space(config: Config) -> str:
+    """The folder of the emotion space that the configuration names: a folder, or a model of the registry."""
+    named = config.train.space
+    return named if not named or Path(named).is_dir() else str(Registry(config.root).path(named))
+
+
 def _settings(config: Config, steps: int | None, overrides: dict[str, Any] | None) -> ImageRun:
     train = config.train
     values = {
@@ -183,6 +194,10 @@ def _settings(config: Config, steps: int | None, overrides: dict[str, Any] | Non
         "gamma": train.min_snr_gamma,
         "lip_weight": train.lip_weight,
         "drop": train.drop_condition,
+        "drop_emotion": train.drop_emotion,
+        "drop_action_units": train.drop_action_units,
+        "whole_face": train.whole_face,
+        "emotion_weight": train.emotion_weight,
         "precision": train.precision,
         "seed": train.seed,
     }
@@ -198,7 +213,8 @@ def _device(config: Config) -> str:
 def _cache(config: Config, pipeline: DubPipeline, folder: str | Path | None, device: str) -> LatentCache:
     speech = pipeline.speech_encoder or load_speech_encoder(config.audio.speech)
     place = Path(folder) if folder is not None else Path(config.root) / "cache" / "latents"
-    return LatentCache(place.resolve(), pipeline.vae, speech, device)
+    reader = load_action_units() if pipeline.action_unit_encoder is not None else None
+    return LatentCache(place.resolve(), pipeline.vae, speech, device, reader=reader)
 
 
 @contextlib.contextmanager

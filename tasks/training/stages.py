@@ -10,7 +10,7 @@ from typing import Any
 
 from models.faces import PACKS
 from storage.errors import ConfigError, UsageError
-from tasks.training.ray_fit import STAGES as DIFFUSION_STAGES
+from tasks.training.denoiser_stages import TRAININGS
 
 FACE_STAGES = {
     "facepack": ("detector", "landmarks", "recogniser"),
@@ -19,7 +19,7 @@ FACE_STAGES = {
     "recogniser": ("recogniser",),
 }
 EXPERT_STAGES = ("autoencoder", "speech", "sync", "text", "emotion", "align", "interpolator", *FACE_STAGES)
-STAGES = (*DIFFUSION_STAGES, *EXPERT_STAGES)
+STAGES = (*TRAININGS, *EXPERT_STAGES)
 NEED_CORPUS = ("autoencoder", "sync", "emotion", "interpolator")
 SPEAKING = ("speech", "sync", "emotion")
 
