@@ -19,8 +19,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
 from models.denoiser import Denoiser
+from storage.errors import UsageError
 from tasks.training.image import ImageTraining
+from tasks.training.video import VideoTraining
 
+IN_SHARDS = (ImageTraining, VideoTraining)
+"""What can be held in shards: every worker goes through the same parts at every step, and there is one model only."""
 BLOCKS = ("down_blocks", "mid_block", "up_blocks")
 """Parts of a U-Net that are gathered one at a time."""
 
@@ -31,6 +35,7 @@ def share(training: ImageTraining, parallel: str) -> None:
     Args:
         parallel: "ddp" or "fsdp".
     Raises:
+        UsageError: a training that cannot be held in shards.
         ValueError: another `parallel`.
     """
     if parallel == "ddp":
@@ -38,6 +43,10 @@ def share(training: ImageTraining, parallel: str) -> None:
         # a batch may drop a condition in every sample, and then its branch gets no gradient
         training.network = DistributedDataParallel(training.denoiser, device_ids=devices, find_unused_parameters=True)
     elif parallel == "fsdp":
+        if type(training) not in IN_SHARDS or training.denoiser.later_unets:
+            raise UsageError(
+                "this stage, or a model with several U-Nets, is not trained in shards", "--set train.parallel=ddp"
+            )
         _shard(training)
     else:
         raise ValueError(f"parallel is {parallel!r}, not 'ddp' or 'fsdp'")
@@ -50,7 +59,8 @@ def _shard(training: ImageTraining) -> None:
     mesh = init_device_mesh(training.device.type, (dist.get_world_size(),))
     for block in _blocks(denoiser):
         fully_shard(block, mesh=mesh)
-    fully_shard(denoiser, mesh=mesh)
+    numbers = {weight for weight in denoiser.parameters() if weight.ndim == 0 and not weight.requires_grad}
+    fully_shard(denoiser, mesh=mesh, ignored_params=numbers)  # a single number cannot be cut
     shards = dict(denoiser.named_parameters())
     # The average and the optimiser were made for the whole weights: theirs are cut in the same places.
     training.ema.shadow_params = [
@@ -77,7 +87,8 @@ def _blocks(denoiser: Denoiser) -> list[nn.Module]:
 
 
 def _cut(value: Tensor, like: Any) -> Tensor:
-    return distribute_tensor(value, like.device_mesh, like.placements)
+    """`value` cut as `like` is; as it is where that is whole."""
+    return distribute_tensor(value, like.device_mesh, like.placements) if isinstance(like, DTensor) else value
 
 
 def is_sharded(training: ImageTraining) -> bool:

@@ -123,9 +123,9 @@ def _keep_and_show(
         return
     done = training.step == training.run.steps
     whole = whole_training(training, state, build) if shows or done else training
+    if shows:
+        write_samples(whole, [Path(file) for file in job.shown], job.out, job.render_steps)
     if keeps:
         everything = state | {"watch": watch.state_dict()}
         save = whole.save_pipeline if done else None
         Checkpoints(job.out).write(training.step, everything, save, good=watch.calm)
-    if shows:
-        write_samples(whole, [Path(file) for file in job.shown], job.out, job.render_steps)

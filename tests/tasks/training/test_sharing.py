@@ -33,7 +33,9 @@ STEPS = 6
 
 @pytest.fixture(scope="module")
 def job(tiny_models: dict[str, Path], rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> FitJob:
-    """A run of the sd15 profile's own blocks, narrow: batch 4, a checkpoint at every second step."""
+    """A run of the sd15 profile with narrow blocks and the branches of single frames: batch 4, a checkpoint every
+    second step.
+    """
     folder = tmp_path_factory.mktemp("sd15")
     torch.manual_seed(0)
     pipeline = build_pipeline(
@@ -41,7 +43,7 @@ def job(tiny_models: dict[str, Path], rows: list[dict[str, Any]], tmp_path_facto
         audio_dim=16, unet={
             "block_out_channels": (16, 32, 32, 32), "cross_attention_dim": 16, "attention_head_dim": 2,
             "norm_num_groups": 8, "sample_size": SIZE // 8,
-        },
+        }, parts=("emotion", "action_units", "fusion"),
     )  # fmt: skip
     pipeline.save_pretrained(str(folder / "start"))
     cache = LatentCache(folder / "latents", pipeline.vae, load_speech_encoder(str(tiny_models["speech"])))
