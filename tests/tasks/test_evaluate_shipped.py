@@ -19,6 +19,7 @@ from tasks.config import Config, load_config
 from tasks.crops import CROP_SIZE, crop_matrix, smooth_matrices, transform_points, warp
 from tasks.evaluate import NO_BRANCH, PROTOCOL, evaluate
 from tasks.evaluate_drift import LongTake, long_frames, measure_drift
+from tasks.evaluate_grid import MARGIN, STRIP, control_grid, write_sheet
 from tasks.evaluate_measures import change_within, speaking_region
 from tasks.evaluate_render import has_emotion_branch, held_out
 from tasks.masks import label_mask
@@ -137,3 +138,18 @@ def test_a_change_of_the_lips_lies_on_the_lips(dataset: list[dict[str, Any]], co
     other[:, :10] = 255
     assert change_within(plain, other, region) < 0.5
     assert change_within(plain, plain, region) is None
+
+
+def test_one_picture_shows_what_each_condition_does(
+    dataset: list[dict[str, Any]], config: Config, tmp_path: Path
+) -> None:
+    pipeline = load_pipeline(CHAMPION)
+    clips = held_out(dataset, config)
+    quick = config.with_({"evaluate.steps": 1})
+    page = control_grid(pipeline, clips, [silence(len(clip)) for clip in clips], quick)
+    columns = 4 + (len(EMOTIONS) if has_emotion_branch(pipeline) else 0)
+    assert page.shape == (STRIP + 2 * (CROP_SIZE + MARGIN) + MARGIN, columns * (CROP_SIZE + MARGIN) + MARGIN, 3)
+    first = page[STRIP : STRIP + CROP_SIZE, MARGIN : MARGIN + CROP_SIZE]
+    assert np.array_equal(first, clips[0].frames[12])
+    write_sheet(tmp_path / "grid.jpg", page)
+    assert cv2.imread(str(tmp_path / "grid.jpg")).shape == page.shape
