@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -23,7 +24,9 @@ from tasks.training.ray_workers import fit_with_ray
 from tasks.training.train_loop import FitJob
 
 CHAMPION = PACKS / "studio" / "champion"
-STEPS, LOG_EVERY = 60, 5
+STEPS, LOG_EVERY, BATCH, TURNS = 40, 5, 8, 3
+WARM_UP = 2
+"""Entries left out at the start, while Ray still starts helpers of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -36,35 +39,51 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         audio=rng.standard_normal(32000).astype(np.float32) * 0.1, identity=None,
         mouth_opening=np.zeros(32, np.float32), emotion="neutral", intensity=0,
     )  # fmt: skip
-    cache = LatentCache(
-        tmp_path_factory.mktemp("latents"), load_pipeline(CHAMPION).vae, load_speech_encoder("studio")
-    )
+    cache = LatentCache(tmp_path_factory.mktemp("latents"), load_pipeline(CHAMPION).vae, load_speech_encoder("studio"))
     return cache_clips([clip], cache, mirror=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def ray_stopped() -> Iterator[None]:
+    """What training started is stopped with the last benchmark of this file."""
+    import ray
+
+    yield
+    ray.shutdown()
+
+
 def bare(files: list[Path], run: ImageRun) -> list[float]:
-    """Steps per second of a loop that does nothing else, each over LOG_EVERY steps; the first is left out."""
+    """Steps per second of a loop that does nothing else, each over LOG_EVERY steps."""
     torch.set_num_threads(1)
     training = ImageTraining(load_pipeline(CHAMPION), files, run)
     rates = []
-    for _ in range(STEPS // LOG_EVERY):
+    for _ in range(run.steps // LOG_EVERY):
         began = time.perf_counter()
         for _ in range(LOG_EVERY):
             training.train_step()
         rates.append(LOG_EVERY / (time.perf_counter() - began))
-    return rates[1:]
+    return rates[WARM_UP:]
 
 
-def test_ray_train_against_a_bare_loop(ray_session: None, files: list[Path], tmp_path: Path) -> None:
-    run = ImageRun(steps=STEPS, batch_size=16)
-    before = bare(files, run)
+def by_ray(files: list[Path], run: ImageRun, out: Path) -> list[float]:
+    """The same of a worker of Ray Train with all that a training does besides: curve, dvclive, watch over the loss."""
     job = FitJob(
-        start=str(CHAMPION), files=tuple(map(str, files)), run=vars(run), out=str(tmp_path), threads=1,
-        checkpoint_every=STEPS, log_every=LOG_EVERY,
+        start=str(CHAMPION), files=tuple(map(str, files)), run=vars(run), out=str(out), threads=1,
+        checkpoint_every=run.steps, log_every=LOG_EVERY,
     )  # fmt: skip
-    fit_with_ray(job, 1, load_config(root=tmp_path))
-    ray = [entry["steps_per_second"] for entry in read_curve(tmp_path)][1:]
-    after = bare(files, run)
-    ratio = median(ray) / median(before + after)
-    print(f"\nRay Train against a bare loop: {ratio:.3f} of its step rate (at least 0.9); {median(ray):.2f} steps/s")  # noqa: T201
-    assert ratio >= 0.9
+    fit_with_ray(job, 1, load_config(root=out))
+    return [entry["steps_per_second"] for entry in read_curve(out)][WARM_UP:]
+
+
+def test_ray_train_against_a_bare_loop(files: list[Path], tmp_path: Path) -> None:
+    run = ImageRun(steps=STEPS, batch_size=BATCH)
+    loops, workers = bare(files, run), []
+    for turn in range(TURNS):  # in turns, so that what else the machine does falls on both
+        workers += by_ray(files, run, tmp_path / str(turn))
+        loops += bare(files, run)
+    ratio = median(workers) / median(loops)
+    print(  # noqa: T201
+        f"\nRay Train against a bare loop: {ratio:.3f} of its step rate (at least 0.95); "
+        f"{median(workers):.2f} and {median(loops):.2f} steps/s"
+    )
+    assert ratio >= 0.95
