@@ -68,7 +68,7 @@ class ImageTraining:
         self._freeze()
         self.ema = build_ema(self.denoiser, run.ema_decay)
         self.optimizer = torch.optim.AdamW(
-            self.trained, lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, fused=True
+            self._groups(), lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, fused=True
         )
         self.step = 0
         self._dtype = fast_dtype(self.device) if run.precision == "bf16" else torch.float32
@@ -83,6 +83,15 @@ class ImageTraining:
     def trained(self) -> list[nn.Parameter]:
         """The weights that this stage changes."""
         return [weight for weight in self.denoiser.parameters() if weight.requires_grad]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The trained weights of the U-Nets and of the branches, each with its share of the rate."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, weight in self.denoiser.named_parameters():
+            if weight.requires_grad:
+                share = 1.0 if name.startswith(("unet.", "later_unets.")) else self.run.branch_rate
+                groups.setdefault(share, []).append(weight)
+        return [{"params": weights, "share": share} for share, weights in groups.items()]
 
     def _freeze(self) -> None:
         space = self.denoiser.emotion_space
@@ -112,7 +121,7 @@ class ImageTraining:
         """One optimiser step: {"step", "loss", "grad_norm", "learning_rate"} and the parts of the loss."""
         rate = self.run.learning_rate(self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         loss, parts = self.losses(*self.batch())
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.run.max_grad_norm)
@@ -140,7 +149,7 @@ class ImageTraining:
             frames = decoded(self.pipeline.vae, clean, batch, rows)
             felt = emotion_consistency(self.pipeline.face_emotion, frames, batch.emotion[rows], batch.intensity[rows])
             loss = loss + run.emotion_weight * felt
-        return loss, parts | {"emotion": float(felt)}
+        return loss, parts | {"emotion": float(felt.detach())}
 
     def conditions(self, batch: LatentBatch, draws: Draws, texts: Tensor | None) -> Conditions:
         """What steers the batch, with what chance left out."""

@@ -14,8 +14,8 @@ from models.losses import diffusion_loss, min_snr_weights, signal_to_noise
 from tasks.training.batches import LatentBatch
 from tasks.training.schedule import Draws, ImageRun
 
-CLEAR = 0.35
-"""Decoded frames are judged where at least so much of a sample's amplitude is signal: elsewhere they are a blur."""
+CLEAR = 0.1
+"""Decoded frames are judged where at least so much of a sample's amplitude is signal: beyond, they are a mere mean."""
 
 
 def denoising_loss(prediction: Tensor, scheduler: Any, batch: LatentBatch, draws: Draws, run: ImageRun) -> Tensor:

@@ -23,7 +23,8 @@ class ImageRun:
     drop_emotion and drop_action_units: of these (action units tell all of the expression, so they are there seldom);
     whole_face: share of the samples that repaint the whole face and not its lower part; noise_bias: timesteps are
     T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out; terminal: share of samples at
-    the very last timestep, which every sampling begins with; emotion_weight: of the emotion-consistency loss, taken on
+    the very last timestep, which every sampling begins with; branch_rate: the rate of all but the U-Nets, as a factor;
+    emotion_weight: of the emotion-consistency loss, taken on
     `emotion_samples` decoded frames of a batch; window: frames that belong together (1: single frames).
 
     Of the stage `video`: perceptual_weight, temporal_weight and sync_weight of its losses; sync_expert: the pack or
@@ -49,6 +50,7 @@ class ImageRun:
     whole_face: float = 0.4
     noise_bias: float = 0.7
     terminal: float = 0.08
+    branch_rate: float = 1.0
     emotion_weight: float = 0.0
     emotion_samples: int = 4
     window: int = 1
