@@ -52,7 +52,7 @@ def entry(size: int | None = len(DATA), sha256: str | None = hashlib.sha256(DATA
     files = (CheckpointFile("a.bin", "https://example.org/a.bin", size, sha256),
              CheckpointFile("config.json", "https://example.org/config.json", None, None))  # fmt: skip
     return Checkpoint(
-        key="made-up", purpose="tests", profiles=(), origin="https://example.org", revision="r1", place="checkpoints/made",
+        key="made-up", purpose="", profiles=(), origin="https://example.org", revision="r1", place="checkpoints/made",
         also=(), loads="a.bin", files=files, archive=None, licence="CC0", licence_url="https://example.org/terms",
         commercial="yes",
     )  # fmt: skip
