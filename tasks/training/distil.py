@@ -1,7 +1,7 @@
 """Stage "distil": a student that needs few steps, by latent consistency distillation (Luo et al. 2023,
 arXiv:2310.04378).
 
-On the steps of a long sampler the teacher, following the sound with guidance, goes from one timestep to the next lower
+On the steps of a long sampler the teacher, following sound and emotion with guidance, goes from one timestep to the next lower
 one; the student must see the same clean latents from both. So one evaluation says what many would have led to. Where
 the sampler ends, the student learns the teacher's own clean latents.
 """
@@ -71,7 +71,8 @@ class DistilTraining(ImageTraining):
         with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
             seen = clean_latents(self.network(noisy, here, conditions), noisy, scheduler, here)
             with torch.no_grad():
-                guided = Guidance(self.teacher, conditions, {"audio": run.guidance}).predict(noisy, here)
+                scales = {"audio": run.guidance, "emotion": run.guidance_emotion}
+                guided = Guidance(self.teacher, conditions, scales).predict(noisy, here)
                 taught = clean_latents(guided, noisy, scheduler, here)
                 lower = _step_down(scheduler, taught, noisy, here, below)
                 at = below.clamp(min=0)

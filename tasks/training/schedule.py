@@ -29,8 +29,9 @@ class ImageRun:
 
     Of the stage `video`: perceptual_weight, temporal_weight and sync_weight of its losses; sync_expert: the pack or
     folder of the sync expert of that loss, "" for none (one that took no part in training has to be left to judge).
-    Of the stage `distil`: teacher_steps that the teacher would take, guidance that it follows the sound with, and
-    target_decay of the average that the student is compared with.
+    Of the stage `distil`: teacher_steps that the teacher would take, guidance and guidance_emotion that it follows the
+    sound and the emotion with (the student needs no guidance then), and target_decay of the average that the student is
+    compared with.
     """
 
     steps: int = 2000
@@ -60,6 +61,7 @@ class ImageRun:
     sync_expert: str = ""
     teacher_steps: int = 20
     guidance: float = 1.5
+    guidance_emotion: float = 1.0
     target_decay: float = 0.95
     precision: str = "bf16"
     seed: int = 0
