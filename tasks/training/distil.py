@@ -1,9 +1,9 @@
 """Stage "distil": a student that needs few steps, by latent consistency distillation (Luo et al. 2023,
 arXiv:2310.04378).
 
-On the steps of a long sampler the teacher, following sound and emotion with guidance, goes from one timestep to the next lower
-one; the student must see the same clean latents from both. So one evaluation says what many would have led to. Where
-the sampler ends, the student learns the teacher's own clean latents.
+On the steps of a long sampler the teacher, following sound and emotion with guidance, goes from one timestep to the
+next lower one; the student must see the same clean latents from both. So one evaluation says what many would have led
+to. Where the sampler ends, the student learns the teacher's own clean latents.
 """
 
 from __future__ import annotations
