@@ -82,6 +82,7 @@ def of(out: Path, *names: str) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     settings: dict[str, Any], whole: Path, tmp_path: Path, workers: int
@@ -110,6 +111,7 @@ def test_two_runs_in_one_folder_are_one_too_many(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_worker_of_ray_that_dies_is_replaced(settings: dict[str, Any], whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = start(out, settings | {"workers": 1})

@@ -76,6 +76,7 @@ def one(job: FitJob) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_shards_of_two_workers_give_the_run_of_one(job: FitJob, one: Path, tmp_path: Path) -> None:
     shards = by_two(job, tmp_path / "shards")
     assert losses(shards) == pytest.approx(losses(one), abs=1e-4)
