@@ -112,7 +112,10 @@ def evaluate(
     """The metric table of a model on held-out clips, as text, JSON and in the catalog."""
     result = _flow(options, "evaluate", "evaluate", model=model, dataset=dataset)
     _write_note(note, result["metrics"])
-    return _finished(result, table([{"metric": name, "value": value} for name, value in result["metrics"].items()]))
+    shown = table([{"metric": name, "value": value} for name, value in result["metrics"].items()])
+    if "published" in result:
+        shown += f"\n\n{result['published_note']}:\n{table(result['published'])}"
+    return _finished(result, shown)
 
 
 def dub(

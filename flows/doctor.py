@@ -16,23 +16,25 @@ from storage.errors import ConfigError
 from storage.layout import Root
 from tasks.inventory import inventory
 
+FAULTS = ("missing", "wrong")
+
 
 def examine(options: Options) -> tuple[dict[str, Any], str, int]:
-    """(result, text, exit code): 0 where nothing needed is missing, 1 otherwise."""
+    """(result, text, exit code): 0 where nothing needed is missing or other than published, 1 otherwise."""
     started = time.monotonic()
     config = options.config()
     findings = [*inventory(config), _prefect(Root(config.root))]
     items = [
         {
             "id": finding["what"], "input": finding["what"], "output": None,
-            "status": "failed" if finding["status"] == "missing" else "ok",
+            "status": "failed" if finding["status"] in FAULTS else "ok",
             "stage": "doctor", "reason": finding["remedy"] or None,
             "metrics": {"status": finding["status"], "detail": finding["detail"]},
         }
         for finding in findings
     ]  # fmt: skip
-    missing = [finding for finding in findings if finding["status"] == "missing"]
-    counts = {"ok": len(items) - len(missing), "rejected": 0, "failed": len(missing)}
+    faults = [finding for finding in findings if finding["status"] in FAULTS]
+    counts = {"ok": len(items) - len(faults), "rejected": 0, "failed": len(faults)}
     result = {
         "run_id": None, "counts": counts, "items": items, "report": None,
         "seconds": round(time.monotonic() - started, 3), "config": config.model_dump(mode="json"),
@@ -41,7 +43,7 @@ def examine(options: Options) -> tuple[dict[str, Any], str, int]:
     text = table(findings, ("what", "status", "detail"))
     if advice:
         text += "\n\n" + "\n".join(advice)
-    return result, text, int(bool(missing))
+    return result, text, int(bool(faults))
 
 
 def _prefect(root: Root) -> dict[str, str]:

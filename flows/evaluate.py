@@ -24,6 +24,7 @@ from tasks.champion import Model, champion_or_named
 from tasks.config import Config
 from tasks.evaluate import better
 from tasks.evaluate import evaluate as measure
+from tasks.published import NOTE, has_counterpart, published_rows
 
 PARTS_OF_EVALUATION = ("evaluate", "faces", "audio", "render")
 """Sections of the configuration that a metric table depends on."""
@@ -63,10 +64,12 @@ def evaluate(options: Options, model: str, dataset: str) -> Result:
         item(chosen.model_id, version.dataset_id, str(chosen.path), "ok", "evaluate", None, **table["metrics"])
     )
     run.show(
-        evaluation=[{"model": chosen.label, **with_spread(table)}], protocol=table["protocol"],
+        evaluation=[{"model": chosen.label, **with_spread(table)}], protocol=table["protocol"], **beside(table),
         lineage={"model": chosen.label, "model id": chosen.model_id, "dataset": version.dataset_id},
     )  # fmt: skip
-    result = run.finish(metrics=table["metrics"], spread=table["spread"], protocol=table["protocol"])
+    result = run.finish(
+        metrics=table["metrics"], spread=table["spread"], protocol=table["protocol"], **beside(table)
+    )  # fmt: skip
     publish(result, "evaluate")
     return result
 
@@ -120,8 +123,16 @@ def show_comparison(run: Run, comparison: Comparison) -> None:
     run.show(
         evaluation=[{"model": name, **with_spread(table)} for name, table in tables],
         protocol=comparison.challenger_table["protocol"],
+        **beside(comparison.challenger_table),
         gate={"promoted": comparison.promoted, "reason": comparison.reason},
     )
+
+
+def beside(table: Table) -> dict[str, Any]:
+    """What others have published of the metrics that `table` has, and the note that says so; {} where it has none."""
+    if not has_counterpart(table["metrics"]):
+        return {}
+    return {"published": published_rows(), "published_note": NOTE}
 
 
 def with_spread(table: Table) -> dict[str, str]:

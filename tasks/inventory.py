@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from models.checkpoints import Checkpoint, MissingCheckpoint, WrongCheckpoint, find_checkpoint, for_profile
 from models.faces import NON_COMMERCIAL, PACKS, MissingPack, find_pack, licence
 from storage.layout import Root
 from tasks.config import Config
@@ -26,7 +27,7 @@ EXTRAS = {"espeakng-loader": "speech for rendering a new studio corpus (GPL-3.0)
 LEAST_FREE_GB = 2.0
 
 Finding = dict[str, Any]
-"""what, status (ok, missing or warning), detail, remedy."""
+"""what, status (ok, missing, wrong or warning), detail, remedy."""
 
 
 def inventory(config: Config) -> list[Finding]:
@@ -163,6 +164,25 @@ def _checkpoints(config: Config) -> Iterator[Finding]:
         found = Path(source).exists()
         yield _finding(f"model {source}", "ok" if found else "missing", "found" if found else "not on this machine",
                        "" if found else "name a folder in model.pretrained")  # fmt: skip
+    for entry in for_profile(config.profile):
+        yield _checkpoint(entry, Root(config.root).local)
+
+
+def _checkpoint(entry: Checkpoint, root: Path) -> Finding:
+    """Whether a public checkpoint is there and is the published one; large files are hashed once, then noted."""
+    what = f"checkpoint {entry.key}"
+    try:
+        place = find_checkpoint(entry, root)
+    except MissingCheckpoint as error:
+        return _finding(what, "missing", str(error.args[0]).partition(": ")[2], error.remedy)
+    except WrongCheckpoint as error:
+        return _finding(what, "wrong", str(error.args[0]).partition(": ")[2], error.remedy)
+    unpinned = [file.name for file in entry.files if file.sha256 is None]
+    pinned = "sha256 as published" + (f" (none published for {', '.join(unpinned)})" if unpinned else "")
+    detail = f"{place}, {pinned}; licence: {entry.licence}"
+    if entry.commercial == "no":
+        return _finding(what, "warning", detail, "not for commercial use: bring weights of your own")
+    return _finding(what, "ok", detail)
 
 
 def _megabytes(files: list[Path]) -> str:

@@ -35,8 +35,8 @@ class Report:
     run: RUNS row. stages: [{"name", "seconds", "result"}] in order. items: those of `--json`. renders: RENDERS rows.
     clips: CLIPS rows (with crops where thumbnails are wanted). dataset: facts of the version. training: facts,
     "losses" [(step, loss)], and "samples", the path of a picture or None. evaluation: one mapping per model, "model"
-    and the metrics. protocol: how it was measured. gate: {"promoted": bool, "reason": str, ...}. lineage: label →
-    value, from the output back to the sources.
+    and the metrics. protocol: how it was measured. published: rows of others (tasks/published.py), with a note. gate:
+    {"promoted": bool, "reason": str, ...}. lineage: label → value, from the output back to the sources.
     """
 
     run: Row
@@ -48,6 +48,8 @@ class Report:
     training: Row = field(default_factory=dict)
     evaluation: Sequence[Row] = ()
     protocol: Sequence[str] = ()
+    published: Sequence[Row] = ()
+    published_note: str = ""
     gate: Row = field(default_factory=dict)
     lineage: Row = field(default_factory=dict)
 

@@ -1,11 +1,14 @@
 """What doctor says of the parts that a configuration names: there, switched off, optional or missing."""
 
+import dataclasses
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from models.checkpoints import CheckpointFile, catalogue
 from tasks.config import load_config
-from tasks.inventory import Finding, inventory
+from tasks.inventory import Finding, _checkpoint, inventory
 from tasks.training.stages import EXPERT_STAGES
 
 
@@ -28,3 +31,36 @@ def test_what_is_missing_comes_with_a_command_that_makes_it(part: str, tmp_path:
     assert finding["status"] == ("warning" if part == "emotion" else "missing")
     assert part in EXPERT_STAGES
     assert f"--stage {part}" in finding["remedy"]
+
+
+def test_the_production_profile_lists_each_public_checkpoint_once(tmp_path: Path) -> None:
+    config = load_config("sd15", root=tmp_path)
+    findings = {finding["what"]: finding for finding in inventory(config)}
+    for key in ("hsemotion", "hsemotion_b2", "syncnet", "clip_text", "sd15_unet", "sd15_vae"):
+        finding = findings[f"checkpoint {key}"]
+        assert finding["status"] == "missing"
+        assert str(tmp_path) in finding["detail"] and "curl -L" in finding["remedy"] and "licence" in finding["remedy"]
+    assert not [what for what in found() if what.startswith("checkpoint ")]  # the studio needs none
+
+
+def test_a_checkpoint_of_other_bytes_is_wrong_not_found(tmp_path: Path) -> None:
+    place = tmp_path / "checkpoints" / "syncnet" / "syncnet_v2.model"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"something else")
+    findings = {finding["what"]: finding for finding in inventory(load_config("sd15", root=tmp_path))}
+    assert findings["checkpoint syncnet"]["status"] == "wrong"
+    assert "14 bytes, the published file 54573114" in findings["checkpoint syncnet"]["detail"]
+
+
+def test_a_checkpoint_as_published_is_found_with_its_licence(tmp_path: Path) -> None:
+    content = b"weights"
+    files = (CheckpointFile("a.onnx", "", len(content), hashlib.sha256(content).hexdigest()),)
+    entry = dataclasses.replace(catalogue()["hsemotion"], files=files, loads="a.onnx", also=())
+    place = tmp_path / entry.place / "a.onnx"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    finding = _checkpoint(entry, tmp_path)
+    assert finding["status"] == "ok"
+    assert str(place) in finding["detail"] and "Apache-2.0" in finding["detail"]
+    refused = _checkpoint(dataclasses.replace(entry, commercial="no"), tmp_path)
+    assert refused["status"] == "warning" and "not for commercial use" in refused["remedy"]
