@@ -75,7 +75,7 @@ def animate_image(
     original = crops.warp(still, matrix, size)
     outline = crops.transform_points(matrix, face.landmarks[list(CONTOUR)])
     feeling = resolve_emotion(emotion, audio, models.experts)
-    whole = bool(models.pipeline.config.whole_face)
+    whole = bool(models.pipeline.config.whole_face and feeling)  # without an emotion the eyes stay as they are
     renderer = window_renderer(
         size, lambda times: original, face.embedding, config.render.seed, voice, config, models, feeling,
         whole,

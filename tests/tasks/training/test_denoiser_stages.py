@@ -109,5 +109,5 @@ def _rendered(pipeline: DubPipeline) -> list[int]:
 def test_what_cannot_be_added_is_said(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such part: wings"):
         ready_for("image", load_pipeline(tiny_models["pipeline"]), ("wings",))
-    with pytest.raises(UsageError, match="train.space"):
+    with pytest.raises(UsageError, match=r"train\.space"):
         ready_for("image", load_pipeline(tiny_models["pipeline"]), ("emotion",), str(tmp_path / "nothing"))
