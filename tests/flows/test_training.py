@@ -35,7 +35,8 @@ def settings(root: Root, tmp_path: Path) -> tuple[str, ...]:
     tiny = {
         "audio.speech": tmp_path / "speech", "model.size": SIZE, "model.unet_channels": [16, 32, 32],
         "model.cross_attention_dim": 32, "train.batch_size": 4, "train.steps": 200, "train.checkpoint_every": 2,
-        "train.workers": 0, "train.device": "cpu", "train.precision": "fp32", "train.warmup_steps": 40, "train.samples_every": 2,
+        "train.workers": 0, "train.device": "cpu", "train.precision": "fp32", "train.warmup_steps": 40,
+        "train.samples_every": 2,
     }  # fmt: skip
     return tuple(f"{name}={value}" for name, value in tiny.items())
 
