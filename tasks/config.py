@@ -154,7 +154,7 @@ class Render(_Part):
         default=2.0, ge=0, description="greatest change of the surroundings against both neighbours; levels of 255"
     )
     interpolate_max_sound: Share = Field(
-        default=0.2, description="greatest change of an articulator that is heard, against both neighbours; 0..1"
+        default=0.4, description="greatest change of an articulator that is heard, against both neighbours; 0..1"
     )
     seed: int = 0
 
