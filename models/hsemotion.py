@@ -19,8 +19,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.checkpoints import MissingCheckpoint, UnusableCheckpoint
-from models.emotion import EMOTIONS
+from models.checkpoints import MissingCheckpoint, UnusableCheckpoint, checkpoint_source
+from models.emotion import EMOTIONS, FaceEmotion, load_face_emotion
 
 AFFECTNET = ("angry", "contempt", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 """The network's classes in its own order (Anger, Contempt, Disgust, Fear, Happiness, Neutral, Sadness, Surprise)."""
@@ -28,6 +28,8 @@ FROM_AFFECTNET = [AFFECTNET.index(emotion) for emotion in EMOTIONS]
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FACE = (0.12, 0.05, 0.88, 0.98)
 """Left, top, right, bottom of the face in shares of an aligned crop, about as a face detector's box lies there."""
+JUDGES = {"hsemotion": "hsemotion_b2"}
+"""Of a checkpoint that labels clips: the one that judges what a model makes of them."""
 OTHER_SIDE = 224
 """Input side in pixels where the file leaves it open."""
 _REFUSED = tuple(
@@ -123,6 +125,19 @@ def load_hsemotion(path: str | Path, threads: int = 0) -> HSEmotion:
         raise UnusableCheckpoint(f"{path} is no usable ONNX file: {reason}", _REFETCH) from error
     except _NotThat as error:
         raise UnusableCheckpoint(f"{path}: {error}", _REFETCH) from error
+
+
+def load_face_reader(source: str, root: str | Path, kind: str = "face") -> FaceEmotion | HSEmotion:
+    """The face recogniser of any source: a key of checkpoints.yaml, an ONNX file, a shipped pack, or a folder.
+
+    Args:
+        root: the data root, below which checkpoints lie.
+        kind: "face", or the "judge": of ``hsemotion`` the larger network, which looks at nothing else.
+    Raises:
+        MissingEmotion, MissingCheckpoint, WrongCheckpoint, UnusableCheckpoint: there is none that could serve.
+    """
+    place = checkpoint_source(JUDGES.get(source, source) if kind == "judge" else source, root)
+    return load_hsemotion(place) if Path(place).suffix == ".onnx" else load_face_emotion(place, kind)
 
 
 class _NotThat(ValueError):

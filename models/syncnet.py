@@ -17,9 +17,9 @@ from scipy.fft import dct
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.checkpoints import UnusableCheckpoint, read_tensors
+from models.checkpoints import UnusableCheckpoint, checkpoint_source, read_tensors
 from models.speech import log_mel
-from models.sync import FPS, SyncExpert, SyncResult, measure_sync, nominal_frames
+from models.sync import FPS, SyncExpert, SyncResult, load_sync_expert, measure_sync, nominal_frames
 
 SIDE = 224
 WINDOW = 5  # frames
@@ -128,6 +128,18 @@ def load_syncnet(path: str | Path) -> SyncNet:
             f"{path} does not hold SyncNet's weights: {reason}", "See `syncnet` in models/checkpoints.yaml."
         ) from error
     return net.float().eval().requires_grad_(False)
+
+
+def load_lips(source: str, root: str | Path) -> SyncExpert | SyncNet:
+    """The sync expert of any source: a key of checkpoints.yaml, a file of SyncNet's weights, a shipped pack, a folder.
+
+    Args:
+        root: the data root, below which checkpoints lie.
+    Raises:
+        MissingSyncExpert, MissingCheckpoint, WrongCheckpoint, UnusableCheckpoint: there is none that could serve.
+    """
+    place = checkpoint_source(source, root)
+    return load_syncnet(place) if Path(place).is_file() else load_sync_expert(place)
 
 
 def _is_convolution(tensor: Tensor) -> bool:

@@ -12,9 +12,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from models.checkpoints import MissingCheckpoint, UnusableCheckpoint
-from models.emotion import EMOTIONS, image_features
-from models.hsemotion import DEVIATION, FROM_AFFECTNET, MEAN, HSEmotion, load_hsemotion
+from models.checkpoints import MissingCheckpoint, UnusableCheckpoint, WrongCheckpoint, catalogue
+from models.emotion import EMOTIONS, FaceEmotion, image_features
+from models.hsemotion import DEVIATION, FROM_AFFECTNET, MEAN, HSEmotion, load_face_reader, load_hsemotion
 from tasks.emotion import face_emotion
 
 PUBLISHED_ORDER = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
@@ -148,3 +148,19 @@ def test_operators_and_weights_from_elsewhere_are_refused(made: Made) -> None:
     with pytest.raises(UnusableCheckpoint, match="another file"):
         load_hsemotion(path)
     assert isinstance(load_hsemotion(made()), HSEmotion)
+
+
+def test_one_door_leads_to_the_studios_recogniser_and_to_the_public_ones(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where else the files are looked for
+    assert isinstance(load_face_reader("studio", tmp_path), FaceEmotion)
+    assert isinstance(load_face_reader(str(made()), tmp_path, "judge"), HSEmotion)
+    for kind, file in (("face", "enet_b0_8_best_vgaf.onnx"), ("judge", "enet_b2_8.onnx")):
+        with pytest.raises(MissingCheckpoint, match=file):
+            load_face_reader("hsemotion", tmp_path, kind)
+    place = tmp_path / catalogue()["hsemotion"].place / "enet_b0_8_best_vgaf.onnx"
+    place.parent.mkdir(parents=True)
+    made().rename(place)
+    with pytest.raises(WrongCheckpoint):
+        load_face_reader("hsemotion", tmp_path)

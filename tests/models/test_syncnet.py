@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.checkpoints import MissingCheckpoint, UnusableCheckpoint
+from models.checkpoints import MissingCheckpoint, UnusableCheckpoint, WrongCheckpoint
 from models.speech import log_mel
 from models.sync import SyncExpert, measure_sync
-from models.syncnet import SyncNet, as_seen, load_syncnet, measure_lips, measure_syncnet, mfcc
+from models.syncnet import SyncNet, as_seen, load_lips, load_syncnet, measure_lips, measure_syncnet, mfcc
 
 NARROW = ((4, 6, 8, 6, 6, 8), (3, 4, 4, 4, 4, 8), 8, 16)
 
@@ -197,3 +197,15 @@ def test_whoever_measures_need_not_know_which_expert_it_is(narrow: SyncNet) -> N
     studio = SyncExpert().eval()
     told = measure_sync(crops, times, log_mel(audio), studio, 3)
     assert np.array_equal(measure_lips(crops, times, audio, studio, 3).curve, told.curve)
+
+
+def test_one_door_leads_to_the_studios_expert_and_to_the_public_one(narrow: SyncNet, tmp_path: Path) -> None:
+    assert isinstance(load_lips("studio", tmp_path), SyncExpert)
+    with pytest.raises(MissingCheckpoint, match="syncnet_v2"):
+        load_lips("syncnet", tmp_path)
+    path = tmp_path / "checkpoints" / "syncnet" / "syncnet_v2.model"
+    path.parent.mkdir(parents=True)
+    torch.save(narrow.state_dict(), path)
+    assert isinstance(load_lips(str(path), tmp_path), SyncNet)
+    with pytest.raises(WrongCheckpoint):  # by its name only the published bytes
+        load_lips("syncnet", tmp_path)
