@@ -32,12 +32,15 @@ def render(
     size: Annotated[int, typer.Option(help="Side of the frames, pixels.")] = 160,
     fps: Annotated[float, typer.Option(help="Frames per second.")] = 25.0,
     seed: Annotated[int, typer.Option(help="Seed of the first person.")] = 0,
+    moods: Annotated[
+        bool, typer.Option("--moods", help="One scene a person; half of the voices feel otherwise than the faces.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Processes, one core each.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> Outcome:
     """Render a corpus: clips with sound, landmarks, controls, phonemes, emotion and captions."""
     render_corpus = _studio("tasks.studio.corpus").render_corpus
-    counts = render_corpus(out, identities, clips, seconds, size, fps, seed, workers, device=device)
+    counts = render_corpus(out, identities, clips, seconds, size, fps, seed, workers, moods=moods, device=device)
     return _rendered(out, counts)
 
 

@@ -105,7 +105,7 @@ def _clip_row(
     yaw, pitch, roll = np.median(arrays["pose"][:, :3], axis=0)  # controls look up with positive pitch, rows down
     spoken = ("studio", entry["clip"], entry["text"], entry["voice"])
     # clips of one scene are cut from one shoot, as takes of real footage are
-    source_id = content_id("studio scene", entry["scene"]) if entry.get("scene") else content_id(*spoken)
+    source_id = content_id("studio scene", entry["scene"]) if entry.get("scene") is not None else content_id(*spoken)
     return row(
         CLIPS,
         clip_id=content_id("studio-truth", content_id(*spoken), size), dataset=dataset, source_id=source_id,

@@ -17,6 +17,7 @@ from storage.errors import UsageError
 from tasks import crops
 from tasks.studio import corpus
 from tasks.studio.clip_files import read_manifest, read_truth, studio_rows
+from tasks.studio.controls import AUS
 from tasks.studio.corpus import CorpusSettings, plan_corpus, render_corpus, split_of_identity
 from tasks.studio.sentences import split_of
 from tasks.studio.takes import FIRST_LIBRARY_SEED, MOODS, describe, plan_take, room_sound
@@ -160,3 +161,27 @@ def test_rows_by_truth_have_aligned_crops(rendered: Path) -> None:
     assert len(first["mel"]) == 80 * 40 * 2
     assert np.linalg.norm(first["identity"]) == pytest.approx(1.0)
     assert json.loads((rendered / corpus.SETTINGS).read_text())["size"] == 48
+
+
+def test_with_moods_neither_light_nor_voice_gives_the_face_away(tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    render_corpus(tmp_path, **SMALL, moods=True)
+    rows = list(studio_rows(tmp_path))
+    assert len({row["source_id"] for row in rows}) == 1, "takes of one scene"
+    assert len({row["clip_id"] for row in rows}) == 2
+    assert all(np.asarray(row["action_units"]).reshape(-1, 20).shape[0] == row["num_frames"] for row in rows)
+    with pytest.raises(UsageError, match="moods"):
+        render_corpus(tmp_path, **SMALL)
+    plans = plan_corpus(40, 2, CorpusSettings(moods=True))
+    otherwise = [mood for plan in plans if (mood := corpus._voice_mood(plan)) is not None]
+    assert 0.3 < len(otherwise) / len(plans) < 0.7
+    assert all(corpus._voice_mood(plan) is None for plan in plan_corpus(10, 1, CorpusSettings()))
+
+
+def test_a_face_may_feel_otherwise_than_its_voice() -> None:
+    pytest.importorskip("espeakng_loader")
+    plain, mixed = (plan_take(5, 0, ("happy", 3), 1.0, "train", (0.7, 0.8), "en", voice_mood=mood)
+                    for mood in (None, ("angry", 3)))  # fmt: skip
+    assert (plain.speech.emotion, mixed.speech.emotion) == ("happy", "angry")
+    smiles = [take.controls(np.arange(8) / 8).aus[:, AUS.index("AU12L")].mean() for take in (plain, mixed)]
+    assert min(smiles) > 0.3, "both faces smile"
