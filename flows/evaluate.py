@@ -24,6 +24,7 @@ from tasks.champion import Model, champion_or_named
 from tasks.config import Config
 from tasks.evaluate import better
 from tasks.evaluate import evaluate as measure
+from tasks.evaluate_grid import held_out_grid, write_sheet
 from tasks.published import NOTE, has_counterpart, published_rows
 
 PARTS_OF_EVALUATION = ("evaluate", "faces", "audio", "render")
@@ -58,6 +59,8 @@ def evaluate(options: Options, model: str, dataset: str) -> Result:
     with run.stage("evaluate") as stage:
         table = measure_model(chosen, version.path, version.dataset_id, config, shuffled=True)
         stage["result"] = f"{len(table['clips'])} clips, {table['frames']} frames"
+    with run.stage("picture"):
+        grid = control_picture(chosen, version.path, run.folder / "control.jpg", config)
     with run.stage("catalog"):
         keep_metrics(chosen, table, version.dataset_id, config)
     run.items.append(
@@ -65,10 +68,10 @@ def evaluate(options: Options, model: str, dataset: str) -> Result:
     )
     run.show(
         evaluation=[{"model": chosen.label, **with_spread(table)}], protocol=table["protocol"], **beside(table),
-        lineage={"model": chosen.label, "model id": chosen.model_id, "dataset": version.dataset_id},
+        lineage={"model": chosen.label, "model id": chosen.model_id, "dataset": version.dataset_id}, control=str(grid),
     )  # fmt: skip
     result = run.finish(
-        metrics=table["metrics"], spread=table["spread"], protocol=table["protocol"], **beside(table)
+        control=str(grid), metrics=table["metrics"], spread=table["spread"], protocol=table["protocol"], **beside(table)
     )  # fmt: skip
     publish(result, "evaluate")
     return result
@@ -86,6 +89,13 @@ def measure_model(model: Model, rows: Path, dataset_id: str, config: Config, shu
         table = measure(model.path, rows, config, lambda done, total: progress.advance(total=total), shuffled=shuffled)
     write_json(note, table)
     return table
+
+
+@task(name="picture", cache_policy=NO_CACHE)
+def control_picture(model: Model, rows: Path, out: Path, config: Config) -> Path:
+    """One picture of what each condition changes, on held-out people."""
+    write_sheet(out, held_out_grid(model.path, rows, config))
+    return out
 
 
 def compare_models(

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from models.emotion import EMOTIONS
-from models.pipeline import DubPipeline
+from models.pipeline import DubPipeline, load_pipeline
+from models.speech import encode_speech, load_speech_encoder
 from storage.atomic import written_aside
 from tasks.captions import sentence
 from tasks.config import Config
-from tasks.evaluate_render import Frames, other_sound, render_clip
-from tasks.training.data import TrainingClip
+from tasks.evaluate_render import Frames, held_out, other_sound, render_clip
+from tasks.training.data import Rows, TrainingClip
 
 FRAME = 12
 """The frame of each clip that is shown: the mouth is under way."""
@@ -58,6 +59,18 @@ def control_grid(
         rows.append(pictures)
     titles = ["clip", "own sound", "other sound", "other person", *EMOTIONS][: len(rows[0])]
     return sheet(rows, titles)
+
+
+def held_out_grid(model: str | Path, dataset: Rows, config: Config, rows: int = 3) -> NDArray[np.uint8]:
+    """`control_grid` of a pipeline in a folder on the first `rows` held-out clips of a dataset.
+
+    Raises:
+        NotFound: no usable clip in the split.
+    """
+    pipeline = load_pipeline(model)
+    clips = held_out(dataset, config.with_({"evaluate.clips": rows}))
+    speech = pipeline.speech_encoder or load_speech_encoder(config.audio.speech)
+    return control_grid(pipeline, clips, [encode_speech(speech, clip.audio) for clip in clips], config)
 
 
 def sheet(rows: Sequence[Sequence[NDArray[np.uint8]]], titles: Sequence[str]) -> NDArray[np.uint8]:

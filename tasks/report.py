@@ -35,7 +35,8 @@ class Report:
     run: RUNS row. stages: [{"name", "seconds", "result"}] in order. items: those of `--json`. renders: RENDERS rows.
     clips: CLIPS rows (with crops where thumbnails are wanted). dataset: facts of the version. training: facts,
     "losses" [(step, loss)], and "samples", the path of a picture or None. evaluation: one mapping per model, "model"
-    and the metrics. protocol: how it was measured. published: rows of others (tasks/published.py), with a note. gate:
+    and the metrics. control: the path of a picture of what each condition changes, or "". protocol: how it was
+    measured. published: rows of others (tasks/published.py), with a note. gate:
     {"promoted": bool, "reason": str, ...}. lineage: label → value, from the output back to the sources.
     """
 
@@ -47,6 +48,7 @@ class Report:
     dataset: Row = field(default_factory=dict)
     training: Row = field(default_factory=dict)
     evaluation: Sequence[Row] = ()
+    control: str = ""
     protocol: Sequence[str] = ()
     published: Sequence[Row] = ()
     published_note: str = ""
@@ -72,6 +74,7 @@ def write_report(report: Report, folder: str | os.PathLike[str], root: Root) -> 
         metrics=_metric_names(report.evaluation),
         loss_path=_loss_path(report.training.get("losses") or []),
         samples=_copied(report.training.get("samples"), place),
+        control=_copied(report.control, place),
     )  # fmt: skip
     write_text(place / "index.html", page)
     return place / "index.html"
