@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from models.checkpoints import Checkpoint, MissingCheckpoint, WrongCheckpoint, find_checkpoint, for_profile
+from models.checkpoints import (
+    Checkpoint,
+    MissingCheckpoint,
+    WrongCheckpoint,
+    catalogue,
+    find_checkpoint,
+    for_profile,
+)
 from models.faces import NON_COMMERCIAL, PACKS, MissingPack, find_pack, licence
 from storage.layout import Root
 from tasks.config import Config
@@ -130,6 +137,10 @@ def _packs(config: Config) -> Iterator[Finding]:
         source = getattr(config.audio, part)
         if source == "none":
             yield _finding(f"{part} pack", "ok", "none: what it measures is left out")
+            continue
+        if source in catalogue():  # of its own among the checkpoints, where the profile is not theirs
+            if config.profile not in catalogue()[source].profiles:
+                yield _checkpoint(catalogue()[source], Root(config.root).local)
             continue
         place = Path(source) if Path(source).is_dir() else PACKS / source / part
         files = [file for file in sorted(place.rglob("*")) if file.is_file()]

@@ -64,3 +64,11 @@ def test_a_checkpoint_as_published_is_found_with_its_licence(tmp_path: Path) -> 
     assert str(place) in finding["detail"] and "Apache-2.0" in finding["detail"]
     refused = _checkpoint(dataclasses.replace(entry, commercial="no"), tmp_path)
     assert refused["status"] == "warning" and "not for commercial use" in refused["remedy"]
+
+
+def test_a_checkpoint_named_as_a_source_is_looked_for_in_any_profile(tmp_path: Path) -> None:
+    findings = inventory(load_config("studio", root=tmp_path, overrides={"audio.sync": "syncnet"}))
+    assert [one["status"] for one in findings if one["what"] == "checkpoint syncnet"] == ["missing"]
+    assert not [one for one in findings if one["what"].startswith("sync pack")]
+    both = inventory(load_config("sd15", root=tmp_path, overrides={"audio.sync": "syncnet"}))
+    assert len([one for one in both if one["what"] == "checkpoint syncnet"]) == 1
