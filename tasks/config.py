@@ -130,7 +130,7 @@ class Render(_Part):
     steps: Count = Field(default=6, description="denoising steps")
     guidance_audio: float = Field(default=1.0, ge=0, description="scale of the sound; other than 1 costs a pass more")
     guidance_identity: float = Field(default=1.0, ge=0)
-    guidance_emotion: float = Field(default=1.0, ge=0)
+    guidance_emotion: float = Field(default=2.5, ge=0, description="of the emotion text, where one is given")
     window_frames: Count = Field(default=16, description="frames rendered together")
     overlap_frames: Annotated[int, Field(ge=0)] = Field(
         default=2, description="frames shared and blended by two windows"
