@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.speech import log_mel
-from models.sync import measure_sync
+from models.syncnet import measure_lips
 from storage import media
 from storage.errors import InputRejected, outcome
 from storage.ids import content_id
@@ -150,8 +150,8 @@ class ClipBuilder:
             margin_s = self._config.preprocess.max_sync_offset / 25 + 0.2
             around = read_padded(self._source.uri, start_s - margin_s, end_s + margin_s)
             try:
-                found = measure_sync(
-                    np.stack(pictures), self._track.pts[self._here], log_mel(around), expert,
+                found = measure_lips(
+                    np.stack(pictures), self._track.pts[self._here], around, expert,
                     self._config.preprocess.max_sync_offset, start_s - margin_s,
                 )  # fmt: skip
             except ValueError as error:
@@ -195,7 +195,6 @@ class ClipBuilder:
         if np.isfinite(track.opening[here]).all():
             found["mouth_opening"] = track.opening[here]
         return found
-
 
     def _units(self) -> dict[str, Any]:
         """Action units of every frame, where there is a reader."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from models.interpolator import FrameInterpolator
 from models.pipeline import DubPipeline, load_pipeline
-from models.speech import SpeechEncoder, WhisperEncoder, load_speech_encoder
+from models.speech import SpeechEncoder, WhisperEncoder
 from storage.errors import ConfigError
 from storage.ids import content_id, file_sha256
 from tasks.config import Config
-from tasks.experts import Experts, experts_version, load_experts
+from tasks.experts import Experts, experts_version, load_experts, load_speech
 from tasks.interpolation import configured_interpolator, interpolator_version
 
 PARTS_OF_RENDERS = ("faces", "shots", "tracks", "audio", "render")
@@ -57,7 +57,7 @@ def load_dubber(
     speech = pipeline.speech_encoder
     if speech is None:
         try:
-            speech = load_speech_encoder(config.audio.speech)
+            speech = load_speech(config)
         except FileNotFoundError as error:
             raise ConfigError(str(error), "name another speech encoder in audio.speech") from error
     between = configured_interpolator(config)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.emotion import EMOTIONS, FaceEmotion, VoiceEmotion
+from models.hsemotion import HSEmotion
 from models.speech import MEL_FLOOR, log_mel
 from tasks.speech import Prosody, prosody
 
@@ -43,7 +44,7 @@ def _feeling(probabilities: NDArray[Any], intensity: float, source: str) -> Feel
 
 
 @torch.no_grad()
-def face_emotion(crops: Sequence[NDArray[np.uint8]], recogniser: FaceEmotion, frames: int = 16) -> Feeling:
+def face_emotion(crops: Sequence[NDArray[np.uint8]], recogniser: FaceEmotion | HSEmotion, frames: int = 16) -> Feeling:
     """The emotion of a track from aligned crops uint8 [S, S, 3]: `frames` of them, spread evenly; mean log-probability.
 
     Speech changes the mouth from frame to frame, the emotion stays: so frames vote.

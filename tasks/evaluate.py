@@ -15,11 +15,14 @@ from typing import Any
 import torch
 
 from models.action_unit_reader import ActionUnitReader, load_action_units
-from models.emotion import FaceEmotion, MissingEmotion, load_face_emotion
+from models.emotion import FaceEmotion, MissingEmotion
 from models.faces import FaceAnalyzer
+from models.hsemotion import HSEmotion, load_face_reader
 from models.pipeline import DubPipeline, load_pipeline
-from models.speech import encode_speech, load_speech_encoder
+from models.speech import encode_speech
 from models.sync import SyncExpert
+from models.syncnet import SyncNet
+from storage.layout import Root
 from tasks.config import Config
 from tasks.evaluate_control import FRAMES, exchanges, shuffled_sound
 from tasks.evaluate_gate import GATED, HIGHER_IS_BETTER, better
@@ -28,7 +31,7 @@ from tasks.evaluate_interpolation import interpolation
 from tasks.evaluate_measures import Samples, correlation, flicker, frechet_distance, region_psnr
 from tasks.evaluate_meter import Meter
 from tasks.evaluate_render import has_emotion_branch, held_out, render_clip
-from tasks.experts import NONE, load_experts
+from tasks.experts import NONE, load_experts, load_speech
 from tasks.training.data import Rows, TrainingClip
 
 __all__ = [
@@ -97,7 +100,7 @@ def evaluate(
     on_progress: Progress | None = None,
     *,
     faces: FaceAnalyzer | None = None,
-    sync: SyncExpert | None = None,
+    sync: SyncExpert | SyncNet | None = None,
     shuffled: bool = True,
 ) -> dict[str, Any]:
     """Render held-out clips with their own sound and measure the result.
@@ -122,7 +125,7 @@ def evaluate(
         faces, sync = faces or experts.faces, sync or experts.sync
     pipeline = model if isinstance(model, DubPipeline) else load_pipeline(model, _device(config))
     clips = held_out(dataset, config)
-    speech = pipeline.speech_encoder or load_speech_encoder(config.audio.speech)
+    speech = pipeline.speech_encoder or load_speech(config)
     features = [encode_speech(speech, clip.audio) for clip in clips]
     meter, samples, rendered_frames = Meter(faces, sync, *_readers(config)), Samples(), 0
     jobs = [(number, seed) for seed in config.evaluate.seeds for number in range(len(clips))]
@@ -153,15 +156,17 @@ def evaluate(
     }
 
 
-def _readers(config: Config) -> tuple[FaceEmotion | None, ActionUnitReader | None]:
+def _readers(config: Config) -> tuple[FaceEmotion | HSEmotion | None, ActionUnitReader | None]:
     """The judge and the reader of action units, where the configuration's pack has them: the protocol says so."""
     source = config.audio.emotion
     if source == NONE:
         return None, None
+    judge: FaceEmotion | HSEmotion | None = None
     try:
-        return load_face_emotion(source, "judge"), load_action_units(source)
+        judge = load_face_reader(source, Root(config.root).local, "judge")
+        return judge, load_action_units(source)
     except MissingEmotion:
-        return None, None
+        return judge, None
 
 
 def _device(config: Config) -> str:

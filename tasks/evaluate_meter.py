@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from models.action_unit_reader import ActionUnitReader
 from models.emotion import EMOTIONS, FaceEmotion
 from models.faces import FaceAnalyzer
+from models.hsemotion import HSEmotion
 from models.landmarks106 import mouth_opening
-from models.speech import log_mel
-from models.sync import SyncExpert, SyncResult, measure_sync
+from models.sync import SyncExpert, SyncResult
+from models.syncnet import SyncNet, measure_lips
 from tasks.emotion import face_emotion
 from tasks.evaluate_measures import Frames, Vectors, correlation, embeddings, flicker, mean_cosine, region_psnr
 from tasks.training.data import TrainingClip
@@ -33,8 +34,8 @@ class Meter:
     """
 
     faces: FaceAnalyzer
-    sync: SyncExpert | None = None
-    judge: FaceEmotion | None = None
+    sync: SyncExpert | SyncNet | None = None
+    judge: FaceEmotion | HSEmotion | None = None
     reader: ActionUnitReader | None = None
     identities: Vectors = field(default_factory=Vectors)
     units: Vectors = field(default_factory=Vectors)
@@ -79,7 +80,7 @@ class Meter:
         """Frames [T,S,S,3] at the clip's times against the clip's sound; None without an expert or 16 frames."""
         if self.sync is None or len(frames) < MIN_SYNC_FRAMES:
             return None
-        return measure_sync(frames, clip.pts[: len(frames)], log_mel(clip.audio), self.sync)
+        return measure_lips(frames, clip.pts[: len(frames)], clip.audio, self.sync)
 
     def feels(self, frames: Frames) -> str:
         """What the judge reads: 16 frames vote."""

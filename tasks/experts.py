@@ -11,15 +11,20 @@ from typing import TypeVar
 import torch
 
 from models.action_unit_reader import ActionUnitReader, load_action_units
-from models.emotion import FaceEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
+from models.checkpoints import MissingCheckpoint, UnusableCheckpoint, WrongCheckpoint, catalogue, checkpoint_source
+from models.emotion import FaceEmotion, VoiceEmotion, load_voice_emotion
 from models.faces import PACKS, FaceAnalyzer, MissingPack, UnusablePack, find_pack
-from models.sync import SyncExpert, load_sync_expert
+from models.hsemotion import HSEmotion, load_face_reader
+from models.speech import SpeechEncoder, WhisperEncoder, load_speech_encoder
+from models.sync import SyncExpert
+from models.syncnet import SyncNet, load_lips
 from models.text import TextEncoder, load_text
 from storage.errors import ConfigError
 from storage.ids import content_id, file_sha256
+from storage.layout import Root
 from tasks.config import Config
 
-_WEIGHTS = {".onnx", ".safetensors", ".json"}
+_WEIGHTS = {".onnx", ".safetensors", ".json", ".model"}
 log = logging.getLogger(__name__)
 
 Expert = TypeVar("Expert")
@@ -32,9 +37,9 @@ class Experts:
     """faces always; the others may be None, then what they measure is null. version: hash of all their weights."""
 
     faces: FaceAnalyzer
-    sync: SyncExpert | None = None
+    sync: SyncExpert | SyncNet | None = None
     text: TextEncoder | None = None
-    face_emotion: FaceEmotion | None = None
+    face_emotion: FaceEmotion | HSEmotion | None = None
     voice_emotion: VoiceEmotion | None = None
     action_units: ActionUnitReader | None = None
     version: str = ""
@@ -44,19 +49,28 @@ def load_experts(config: Config) -> Experts:
     """Load what the configuration names, on the CPU, with `config.runtime.threads` threads.
 
     Raises:
-        ConfigError: the face pack is missing or unusable.
+        ConfigError: the face pack, or a public checkpoint that the configuration names, is missing or unusable.
     """
     torch.set_num_threads(config.runtime.threads)
-    audio = config.audio
+    audio, root = config.audio, Root(config.root).local
     return Experts(
         faces=load_faces(config),
-        sync=_optional(load_sync_expert, audio.sync, "sync is not measured"),
-        text=_optional(load_text, audio.text, "captions are not embedded"),
-        face_emotion=_optional(load_face_emotion, audio.emotion, "emotions are not read from faces"),
+        sync=_optional(lambda source: load_lips(source, root), audio.sync, "sync is not measured"),
+        text=_optional(
+            lambda source: load_text(checkpoint_source(source, root)), audio.text, "captions are not embedded"
+        ),
+        face_emotion=_optional(
+            lambda source: load_face_reader(source, root), audio.emotion, "emotions are not read from faces"
+        ),
         voice_emotion=_optional(load_voice_emotion, audio.emotion, "emotions are not read from voices"),
         action_units=_optional(load_action_units, audio.emotion, "action units are not read"),
         version=experts_version(config),
     )
+
+
+def load_speech(config: Config) -> SpeechEncoder | WhisperEncoder:
+    """The speech encoder of the configuration. Raises MissingWeights, MissingCheckpoint, WrongCheckpoint."""
+    return load_speech_encoder(checkpoint_source(config.audio.speech, Root(config.root).local))
 
 
 def load_faces(config: Config) -> FaceAnalyzer:
@@ -86,7 +100,10 @@ def experts_version(config: Config) -> str:
         places = [find_pack(config.faces.pack, root)]
     except MissingPack as error:
         raise ConfigError(str(error.args[0]), error.remedy) from error
-    places += [_folder(getattr(config.audio, kind), kind) for kind in ("sync", "text", "emotion")]
+    try:
+        places += [_folder(getattr(config.audio, kind), kind, config) for kind in ("sync", "text", "emotion")]
+    except (MissingCheckpoint, WrongCheckpoint) as error:
+        raise ConfigError(str(error.args[0]), error.remedy) from error
     digests = []
     for place in places:
         files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
@@ -94,7 +111,9 @@ def experts_version(config: Config) -> str:
     return content_id(digests)
 
 
-def _folder(source: str, kind: str) -> Path:
+def _folder(source: str, kind: str, config: Config) -> Path:
+    if source in catalogue():
+        return Path(checkpoint_source(source, Root(config.root).local))
     return Path(source) if Path(source).is_dir() else PACKS / source / kind
 
 
@@ -104,6 +123,8 @@ def _optional(load: Callable[[str], Expert], source: str, loss: str) -> Expert |
         return None
     try:
         return load(source)
+    except (MissingCheckpoint, WrongCheckpoint, UnusableCheckpoint) as error:  # named in so many words: not optional
+        raise ConfigError(str(error.args[0]), error.remedy) from error
     except FileNotFoundError as error:
         log.warning("%s: %s; %s", loss, error.args[0], getattr(error, "remedy", ""))
         return None

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.sync import WINDOW, measure_sync
+from models.sync import WINDOW
+from models.syncnet import measure_lips
 from storage import media
 from tasks import crops
 from tasks.experts import Experts
@@ -63,9 +64,7 @@ def measure_render(
     )
 
 
-def outside_psnr(
-    source: str | os.PathLike[str], out: str | os.PathLike[str], boxes: NDArray[np.int32]
-) -> float | None:
+def outside_psnr(source: str | os.PathLike[str], out: str | os.PathLike[str], boxes: NDArray[np.int32]) -> float | None:
     """PSNR in dB between the decoded files outside the changed boxes; None if the boxes cover everything.
 
     A short video is compared whole; of a long one, twelve stretches of two seconds, evenly spread.
@@ -135,8 +134,8 @@ def sync_confidence(
     if experts.sync is None or len(times) < WINDOW // 2:
         return None
     start_s = float(times[0]) - _MARGIN_S
-    mel = voice.mel(start_s, float(times[-1]) + _MARGIN_S)
+    sound = voice.sound(start_s, float(times[-1]) + _MARGIN_S)
     try:
-        return measure_sync(pictures, times, mel, experts.sync, mel_start_s=start_s).confidence
+        return measure_lips(pictures, times, sound, experts.sync, audio_start_s=start_s).confidence
     except ValueError:
         return None  # too short, or the track is silent here

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from models.checkpoints import MissingCheckpoint, WrongCheckpoint, checkpoint_source
 from models.text import MissingText, load_text
 from storage.errors import ConfigError, InputRejected
+from storage.layout import Root
 from tasks.animate import read_portrait
 from tasks.config import Config
 from tasks.experts import load_faces
@@ -18,8 +20,8 @@ def embed_text(text: str, config: Config) -> list[float]:
         ConfigError: there is no text encoder.
     """
     try:
-        encoder = load_text(config.audio.text)
-    except MissingText as error:
+        encoder = load_text(checkpoint_source(config.audio.text, Root(config.root).local))
+    except (MissingText, MissingCheckpoint, WrongCheckpoint) as error:
         raise ConfigError(str(error.args[0]), error.remedy) from error
     vector = encoder.encode([text])[1][0]
     return [float(value) for value in vector]

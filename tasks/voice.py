@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.speech import FEATURE_RATE, SpeechEncoder, WhisperEncoder, encode_speech, frame_tokens, log_mel
+from models.speech import FEATURE_RATE, SpeechEncoder, WhisperEncoder, encode_speech, frame_tokens
 from storage import media
 from tasks.interpolation import articulators
 
@@ -69,9 +69,9 @@ class VoiceTrack:
             self._blocks[number] = features[lead : lead + count].clone()
         return self._blocks[number]
 
-    def mel(self, start_s: float, end_s: float) -> NDArray[np.float32]:
-        """log-mel [80, n] at 100 Hz of a stretch of the track, silence beyond its ends."""
-        return log_mel(read_padded(self._path, start_s, end_s))
+    def sound(self, start_s: float, end_s: float) -> NDArray[np.float32]:
+        """Sound [N] at 16 kHz of a stretch of the track, silence beyond its ends."""
+        return read_padded(self._path, start_s, end_s)
 
 
 def sound_power(path: str | os.PathLike[str], hop_s: float = HOP_S) -> NDArray[np.float64]:

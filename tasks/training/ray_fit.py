@@ -22,12 +22,11 @@ import torch
 from models.action_unit_reader import load_action_units
 from models.autoencoder import AutoencoderKL
 from models.pipeline import DubPipeline, build_pipeline, load_pipeline
-from models.speech import load_speech_encoder
 from storage.atomic import directory_written_aside
 from storage.errors import NotFound, UsageError
 from storage.registry import Registry
 from tasks.config import Config
-from tasks.experts import load_faces
+from tasks.experts import load_faces, load_speech
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.curve import read_curve, summarise
 from tasks.training.data import Embed, Rows, is_corpus, read_clips
@@ -156,7 +155,7 @@ def _starting_pipeline(config: Config, init: str | Path | None, vae: str | Path 
     if vae is None:
         raise UsageError("a denoiser that starts afresh needs an autoencoder", "give --init MODEL, or train one first")
     model, context = config.model, config.audio.context
-    speech = load_speech_encoder(config.audio.speech)
+    speech = load_speech(config)
     torch.manual_seed(config.train.seed)
     return build_pipeline(
         model.name,
@@ -211,7 +210,7 @@ def _device(config: Config) -> str:
 
 
 def _cache(config: Config, pipeline: DubPipeline, folder: str | Path | None, device: str) -> LatentCache:
-    speech = pipeline.speech_encoder or load_speech_encoder(config.audio.speech)
+    speech = pipeline.speech_encoder or load_speech(config)
     place = Path(folder) if folder is not None else Path(config.root) / "cache" / "latents"
     reader = load_action_units() if pipeline.action_unit_encoder is not None else None
     return LatentCache(place.resolve(), pipeline.vae, speech, device, reader=reader)
