@@ -22,10 +22,10 @@ from models.hooks import Change, Hooks
 KINDS = ("emotion", "audio", "motion", "action_units")
 LEVELS: dict[str, tuple[str, ...]] = {
     "global": ("emotion",),
-    "middle": ("audio", "motion"),
+    "middle": ("audio",),
     "local": ("action_units", "audio"),
 }
-"""Level → the kinds of tokens that its feature maps attend to."""
+"""Level → the kinds of tokens that its feature maps attend to; the head's motion is added to those of all kinds."""
 
 
 class MotionEncoder(nn.Module):
@@ -104,6 +104,7 @@ class LevelFusion(ModelMixin, ConfigMixin):
         super().__init__()
         self.enter = nn.ModuleDict({kind: nn.Linear(token_dim, width) for kind in KINDS if kind != "motion"})
         self.motion = MotionEncoder(width)
+        self.moved = zeroed(nn.Linear(width, width))  # frames that do not belong together have no motion
         self.kinds = nn.Parameter(torch.randn(len(KINDS), width) * 0.02)
         self.nothing = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.norm = nn.LayerNorm(width)
@@ -130,7 +131,8 @@ class LevelFusion(ModelMixin, ConfigMixin):
         """
         parts = {kind: self.enter[kind](tokens[kind]) for kind in KINDS if kind in tokens}
         if window is not None and window > 1 and visual is not None:
-            parts["motion"] = self.motion(visual[:, 1:5], window)
+            moved = self.moved(self.motion(visual[:, 1:5], window).mean(1, keepdim=True))
+            parts = {kind: part + moved for kind, part in parts.items()}
         batch = len(next(iter(parts.values()))) if parts else (1 if visual is None else len(visual))
         # A token that is always there: with nothing else to look at, attention reads it.
         rows = [self.nothing.expand(batch, -1, -1)]

@@ -23,7 +23,7 @@ from tasks.training.image import ImageTraining
 from tasks.training.objectives import clean_latents, clear_samples, decoded, denoising_loss, emotion_consistency
 from tasks.training.schedule import Draws, ImageRun
 
-TEMPORAL = ("motion_adapter.", "level_fusion.motion.")
+TEMPORAL = ("motion_adapter.", "level_fusion.motion.", "level_fusion.moved.")
 """The weights that this stage changes: those through which frames see each other."""
 
 

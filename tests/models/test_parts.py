@@ -145,11 +145,16 @@ def test_each_level_of_fusion_listens_to_its_own_kinds() -> None:
         {name: torch.randn(2, 3, 32) for name in ("emotion", "audio", "action_units")},
     )
     fused = fusion.fuse(tokens, {"emotion": torch.tensor([1.0, 0.0])}, torch.randn(2, 9, 4, 4), 2)
-    # the token that is always there, 3 of each kind, 4 of motion
-    assert {level: part.shape[1] for level, (part, _) in fused.items()} == {"global": 4, "middle": 8, "local": 7}
+    # the token that is always there, 3 of each kind
+    assert {level: part.shape[1] for level, (part, _) in fused.items()} == {"global": 4, "middle": 4, "local": 7}
     assert set(fused) == set(LEVELS)
     assert fused["global"][1].tolist() == [[True] * 4, [True, False, False, False]]
     assert fusion.levels == ("global", "middle", "local")
+    still = fusion.fuse(tokens, {}, torch.zeros(2, 9, 4, 4), 2)
+    torch.nn.init.normal_(fusion.moved.weight)
+    moving = fusion.fuse(tokens, {}, torch.randn(2, 9, 4, 4), 2)
+    for level in LEVELS:
+        assert not torch.allclose(still[level][0], moving[level][0], atol=1e-3), "all know of the motion"
 
 
 @torch.no_grad()

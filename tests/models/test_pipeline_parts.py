@@ -203,7 +203,12 @@ def test_the_shipped_champion_grown_by_all_parts_renders_the_same() -> None:
         "num_inference_steps": 2,
         "initial_noise": champion.sample_noise(torch.Generator().manual_seed(0)),
     }
-    expected = champion(**call)
+    champion.compute_dtype = torch.float32
+    asked: dict[str, Any] = {"emotion": "furious", "guidance_emotion": 2.0}
+    expected = champion(**call, **asked)
     grown = add_parts(champion)
-    steered = grown(**call, emotion="furious", action_units=np.ones(len(AUS), np.float32), guidance_emotion=2.0)
-    assert np.array_equal(steered, expected)
+    assert grown.motion_adapter is not None
+    assert np.array_equal(grown(**call, **asked), expected)
+    calm = champion(**call | {"num_inference_steps": 1}, emotion="calm and at ease")
+    furious = champion(**call | {"num_inference_steps": 1}, emotion="furious")
+    assert np.abs(calm.astype(int) - furious).mean() > 0.1, "it follows the text"
