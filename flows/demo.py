@@ -79,10 +79,7 @@ def demo_config(options: Options) -> Config:
         "train.steps": config.train.short_steps,
         "evaluate.clips": 2,
         "evaluate.seconds": 1.2,
-        # What the shipped model needs for good lips; guidance would double the time.
-        "evaluate.steps": 6,
-        "render.steps": 6,
-        "render.guidance_audio": 1.0,
+        "render.guidance_audio": 1.0,  # guidance would double the time
         # One worker a core, and a logical CPU more than there are, so that Ray can always place what coordinates.
         "runtime.num_cpus": cores + 1,
         "runtime.actors": cores,

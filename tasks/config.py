@@ -127,7 +127,7 @@ class Model(_Part):
 
 
 class Render(_Part):
-    steps: Count = Field(default=6, description="denoising steps")
+    steps: Count = Field(default=2, description="denoising steps")
     guidance_audio: float = Field(default=1.0, ge=0, description="scale of the sound; other than 1 costs a pass more")
     guidance_identity: float = Field(default=1.0, ge=0)
     guidance_emotion: float = Field(default=2.5, ge=0, description="of the emotion text, where one is given")
@@ -206,7 +206,7 @@ class Train(_Part):
 class Evaluate(_Part):
     clips: Count = Field(default=4, description="held-out clips rendered")
     seconds: float = Field(default=2.0, gt=0, description="length rendered of each clip; seconds")
-    steps: Count = Field(default=6, description="denoising steps")
+    steps: Count = Field(default=2, description="denoising steps")
     seeds: tuple[int, ...] = (0,)
     split: Literal["train", "val", "test"] = "val"
     min_gain: float = Field(default=0.0, description="how much the gate's score must exceed the champion's")
