@@ -113,8 +113,8 @@ def test_a_worker_that_diverges_tells_the_whole_story_once(
 
 
 def test_what_cannot_be_trained_is_said(tiny_config: Config, tiny_models: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="stage 'video'"):
-        fit("video", tiny_config, [], None, tmp_path)
+    with pytest.raises(UsageError, match="stage 'dreams'"):
+        fit("dreams", tiny_config, [], None, tmp_path)
     with pytest.raises(UsageError, match="autoencoder"):
         fit("image", tiny_config, [], None, tmp_path)
     with pytest.raises(NotFound, match="no usable training clips"):
