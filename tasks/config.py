@@ -174,6 +174,10 @@ class Train(_Part):
         default=0.7, description="chance of leaving out the action units, which tell all of the expression"
     )
     whole_face: Share = Field(default=0.4, description="share of samples that repaint the whole face")
+    exchange: Share = Field(
+        default=0.2, description="share of those whose surroundings are another person's: the reference tells whose face"
+    )
+    eye_weight: float = Field(default=2.0, ge=0, description="extra weight of brows and eyes, where they are repainted")
     emotion_weight: float = Field(
         default=0.0, ge=0, description="weight of the emotion-consistency loss on decoded frames"
     )

@@ -26,6 +26,12 @@ FACE_BOX = (0.08, 0.20, 0.92, 0.99)
 """The same for the whole face, from the forehead to below the chin: portraits, and faces that are to feel otherwise."""
 FACE_RADIUS = 0.30
 
+EYE_BOX = (0.18, 0.18, 0.82, 0.46)
+"""Where brows and eyes lie in the aligned crop, however the head is turned."""
+MIDDLE_BOX = (0.25, 0.22, 0.75, 0.88)
+"""What is face in every aligned crop: no hair, no background."""
+MIDDLE_RADIUS = 0.22
+
 OUTSIDE, FACE, LIPS, EYES = 0, 1, 2, 3
 """Labels of the masks kept in CLIPS rows."""
 
@@ -44,6 +50,16 @@ def dub_mask(size: int) -> Mask:
 def whole_face_mask(size: int) -> Mask:
     """float32[size,size], 1 where the model repaints a portrait: brows, eyes and all. Fixed, as `dub_mask` is."""
     return _rounded_box(size, FACE_BOX, FACE_RADIUS).copy()
+
+
+def eye_region(size: int) -> Mask:
+    """float32[size,size], 1 where brows and eyes are looked for. Fixed; a fresh copy."""
+    return _rounded_box(size, EYE_BOX, 0.1).copy()
+
+
+def face_middle(size: int) -> Mask:
+    """float32[size,size], 1 where every aligned crop shows face and nothing else. Fixed; a fresh copy."""
+    return _rounded_box(size, MIDDLE_BOX, MIDDLE_RADIUS).copy()
 
 
 @lru_cache(maxsize=8)

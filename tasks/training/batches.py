@@ -4,7 +4,7 @@ other. What a sample is depends on its own generator alone, so a batch can be dr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,20 +12,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.action_units import AUS
 from models.emotion import EMOTIONS
 from models.speech import frame_tokens
-from tasks.masks import dub_mask, whole_face_mask
+from tasks.masks import dub_mask, eye_region, face_middle, whole_face_mask
 from tasks.references import nearest
 
 LIKE_POSE = 0.75
 """Share of the samples whose reference is turned as they are."""
 CANDIDATES = 8
 """Frames among which such a reference is looked for: about as many as a renderer keeps."""
-OTHER_TAKE = 0.6
+OTHER_TAKE = 0.85
 """Share of the samples whose reference is from another clip of their scene, where there is one: another expression."""
 REFERENCE_GAP_S = 0.5
 """A reference of the same clip is at least so far away, if there is a frame: its mouth must not give the answer."""
@@ -35,7 +37,8 @@ REFERENCE_GAP_S = 0.5
 class LatentBatch:
     """B samples (of windows: clips x window, one clip after the other).
 
-    latents, masked, reference float32 [B,4,h,w]; mask [B,1,S,S], 1 where to generate; lips [B,1,h,w] in 0..1;
+    latents, masked, reference float32 [B,4,h,w]; mask [B,1,S,S], 1 where to generate; lips, eyes [B,1,h,w] in 0..1;
+    own [B,1,h,w], 1 where `latents` are what is wanted: everywhere, but for a face in another's surroundings its middle;
     audio_tokens [B,N,D]; identity [B,512], has_identity [B] 0 or 1; action_units [B,20], has_action_units [B];
     face uint8 [B,3,96,96]: the reference in small; emotion, intensity int64 [B]: what the face shows (index into
     EMOTIONS); clip int64 [B]: the number of its file.
@@ -46,6 +49,8 @@ class LatentBatch:
     mask: Tensor
     reference: Tensor
     lips: Tensor
+    eyes: Tensor
+    own: Tensor
     audio_tokens: Tensor
     identity: Tensor
     has_identity: Tensor
@@ -69,13 +74,18 @@ class LatentFiles:
         context: frames of sound on each side of a frame.
         size: side S of the masks.
         whole_face: share of the samples in which the whole face is to be generated, not its lower part.
+        exchange: share of those in which the surroundings are those of another scene, turned alike: there only the
+            reference and the identity tell whose face it is.
     """
 
-    def __init__(self, files: Sequence[Path], context: int = 2, size: int = 128, whole_face: float = 0.0) -> None:
+    def __init__(
+        self, files: Sequence[Path], context: int = 2, size: int = 128, whole_face: float = 0.0, exchange: float = 0.0
+    ) -> None:
         self.files = [Path(file) for file in files]
-        self.context, self.size, self.whole_face = context, size, whole_face
+        self.context, self.size, self.whole_face, self.exchange = context, size, whole_face, exchange
         self.moods: list[tuple[int, int]] = []
         self.captions: list[str] = []
+        self.scenes: list[str] = []
         scenes: dict[str, list[int]] = {}
         for number, file in enumerate(self.files):
             with safe_open(str(file), "pt") as stored:
@@ -83,7 +93,8 @@ class LatentFiles:
             emotion, intensity = about.get("emotion", ""), int(about.get("intensity", 0))
             self.moods.append((EMOTIONS.index(emotion) if emotion in EMOTIONS else 0, intensity))
             self.captions.append(about.get("caption", ""))
-            scenes.setdefault(about.get("scene", str(file)), []).append(number)
+            self.scenes.append(about.get("scene", str(file)))
+            scenes.setdefault(self.scenes[-1], []).append(number)
         self._others = {number: group for group in scenes.values() for number in group if len(group) > 1}
 
     def __len__(self) -> int:
@@ -117,11 +128,17 @@ class LatentFiles:
                 "action_units": latents.new_zeros(window, len(AUS)),
                 "has_action_units": torch.full((window,), float("action_units" in keys)),
             }
+            small = latents.shape[-2:]
+            sample["eyes"] = _small(eye_region, self.size, small).expand(window, -1, -1, -1)
+            sample["own"] = latents.new_ones(window, 1, *small)
             sample["has_identity"] = (sample["identity"].abs().sum(1) > 0).float()
             if "action_units" in keys:
                 sample["action_units"] = _rows(stored, "action_units", frames).float()
             pose = stored.get_tensor("pose").numpy()[frames].mean(0)
             sample |= self._reference(rng, number, pts, frames, pose, stored)
+        if whole and rng.random() < self.exchange:
+            sample["masked"] = self._surroundings(rng, number, pose, window)
+            sample["own"] = _small(face_middle, self.size, small).expand(window, -1, -1, -1)
         for name, value in zip(("emotion", "intensity", "clip"), (*self.moods[number], number), strict=True):
             sample[name] = torch.full((window,), value)
         return sample
@@ -138,6 +155,22 @@ class LatentFiles:
         if not len(far):
             far = np.flatnonzero(apart >= 0.8 * apart.max())  # a short clip: as far as there is
         return _look(stored, far, rng, pose, len(frames))
+
+
+    def _surroundings(self, rng: np.random.Generator, number: int, pose: Any, window: int) -> Tensor:
+        """What another scene shows round a face that is turned like `pose`, [window,4,h,w]."""
+        tried = [int(other) for other in rng.integers(len(self.files), size=CANDIDATES)]
+        others = [other for other in tried if self.scenes[other] != self.scenes[number]] or [number]
+        poses = []
+        for other in others:
+            with safe_open(str(self.files[other]), "pt") as stored:
+                poses.append(stored.get_tensor("pose").numpy())
+        counts = [len(of_clip) for of_clip in poses]
+        frame = nearest(np.concatenate(poses), pose)
+        clip = int(np.searchsorted(np.cumsum(counts), frame, side="right"))
+        frames = forth_and_back(frame - sum(counts[:clip]), window, counts[clip])
+        with safe_open(str(self.files[others[clip]]), "pt") as stored:
+            return _rows(stored, "masked_face", frames).float()
 
 
 def forth_and_back(first: int, window: int, count: int) -> list[int]:
@@ -170,3 +203,8 @@ def _rows(stored: Any, name: str, frames: list[int]) -> Tensor:
 @lru_cache(maxsize=4)
 def _mask(size: int, whole: bool) -> Tensor:
     return torch.from_numpy(whole_face_mask(size) if whole else dub_mask(size))[None, None]
+
+
+def _small(region: Callable[[int], NDArray[np.float32]], size: int, shape: tuple[int, int]) -> Tensor:
+    """A fixed region of the crop at the size of the latents, [1,1,h,w]."""
+    return F.interpolate(torch.from_numpy(region(size))[None, None], size=shape, mode="area")

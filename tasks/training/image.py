@@ -61,7 +61,9 @@ class ImageTraining:
             raise ValueError("no latents to train on")
         self.pipeline, self.run, self.rank = pipeline, run, rank
         settings = pipeline.config
-        self.files = LatentFiles(files, settings.audio_context, settings.crop_size, run.whole_face)
+        self.files = LatentFiles(
+            files, settings.audio_context, settings.crop_size, run.whole_face, run.exchange
+        )
         self.device = torch.device(device)
         self.denoiser: Denoiser = pipeline.denoiser.to(self.device).train()
         self.network: nn.Module = self.denoiser

@@ -25,7 +25,7 @@ def denoising_loss(prediction: Tensor, scheduler: Any, batch: LatentBatch, draws
     targets = {"epsilon": noise, "sample": batch.latents}
     target = scheduler.get_velocity(batch.latents, noise, timesteps) if kind == "v_prediction" else targets[kind]
     inside = region_of(batch)
-    where = inside * (1 + run.lip_weight * batch.lips) + run.outside
+    where = (inside * (1 + run.lip_weight * batch.lips + run.eye_weight * batch.eyes) + run.outside) * batch.own
     weights = min_snr_weights(signal_to_noise(scheduler.alphas_cumprod, timesteps), kind, run.gamma)
     return diffusion_loss(prediction, target, where, weights)
 

@@ -196,6 +196,8 @@ def _settings(config: Config, steps: int | None, overrides: dict[str, Any] | Non
         "drop_emotion": train.drop_emotion,
         "drop_action_units": train.drop_action_units,
         "whole_face": train.whole_face,
+        "exchange": train.exchange,
+        "eye_weight": train.eye_weight,
         "emotion_weight": train.emotion_weight,
         "precision": train.precision,
         "seed": train.seed,

@@ -21,7 +21,8 @@ class ImageRun:
     steps: length of the schedule; final_rate: share of the peak rate at its end; gamma: min-SNR; lip_weight: extra
     weight of the lips; outside: weight of what is pasted over anyway; drop: chance of leaving out sound and identity,
     drop_emotion and drop_action_units: of these (action units tell all of the expression, so they are there seldom);
-    whole_face: share of the samples that repaint the whole face and not its lower part; noise_bias: timesteps are
+    whole_face: share of the samples that repaint the whole face and not its lower part; exchange: share of those whose
+    surroundings are another person's; eye_weight: extra weight of brows and eyes, where they are repainted; noise_bias: timesteps are
     T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out; terminal: share of samples at
     the very last timestep, which every sampling begins with; branch_rate: the rate of all but the U-Nets, as a factor;
     emotion_weight: of the emotion-consistency loss, taken on
@@ -49,6 +50,8 @@ class ImageRun:
     drop_emotion: float = 0.15
     drop_action_units: float = 0.7
     whole_face: float = 0.4
+    exchange: float = 0.0
+    eye_weight: float = 0.0
     noise_bias: float = 0.7
     terminal: float = 0.08
     branch_rate: float = 1.0
