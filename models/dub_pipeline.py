@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -146,10 +146,7 @@ class DubPipeline(DiffusionPipeline):
             ValueError: the text encoder at hand, or the embedding, is not of the width that the model was trained with.
         """
         if isinstance(emotion, str):
-            if self._text is None:
-                own = self.text_encoder is not None and self.tokenizer is not None
-                self._text = TextEncoder(self.tokenizer, self.text_encoder) if own else load_text("studio")
-            emotion = self._text.encode([emotion])[1]
+            emotion = self._reader().encode([emotion])[1]
         embeddings = rows(emotion)
         if self.emotion_space is not None and embeddings.shape[-1] != self.emotion_space.config.text_dim:
             raise ValueError(
@@ -157,6 +154,19 @@ class DubPipeline(DiffusionPipeline):
                 f"{self.emotion_space.config.text_dim}: give the pipeline the text_encoder it was trained with"
             )
         return torch.nn.functional.normalize(embeddings, dim=-1)
+
+    def _reader(self) -> TextEncoder:
+        if self._text is None:
+            own = self.text_encoder is not None and self.tokenizer is not None
+            self._text = TextEncoder(self.tokenizer, self.text_encoder) if own else load_text("studio")
+        return self._text
+
+    def _follow(self, embeddings: Tensor, scales: float | Sequence[float]) -> float | Tensor:
+        """The scale of emotions [1 or F,Dt]: the one given, or the one at the intensity that each asks for."""
+        if isinstance(scales, int | float):
+            return float(scales)
+        asked = self._reader().intensities(embeddings).cpu().numpy()
+        return torch.from_numpy(np.interp(asked, range(len(scales)), scales).astype(np.float32))
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -180,7 +190,7 @@ class DubPipeline(DiffusionPipeline):
         num_inference_steps: int = 10,
         guidance_audio: float = 1.5,
         guidance_identity: float = 1.0,
-        guidance_emotion: float = 1.0,
+        guidance_emotion: float | Sequence[float] = 1.0,
         generator: torch.Generator | None = None,
         initial_noise: Tensor | None = None,
         batch_size: int = 16,
@@ -202,7 +212,8 @@ class DubPipeline(DiffusionPipeline):
             num_inference_steps: DDIM steps.
             guidance_audio, guidance_identity, guidance_emotion, guidance_action_units: scale of each condition; 1
                 takes it as it is, above 1 follows it more (one or two more passes through the U-Net for each that is
-                not 1; see `models.sampling.Guidance`).
+                not 1; see `models.sampling.Guidance`). That of the emotion can be four numbers: at neutral and at the
+                intensities 1, 2 and 3, between which the scale follows what the text asks for.
             generator: source of the noise where `initial_noise` is not given.
             initial_noise: [4,h,w], shared by all frames (see `sample_noise`).
             batch_size: frames in the U-Net at a time; bounds memory, does not change the result. With temporal
@@ -219,17 +230,20 @@ class DubPipeline(DiffusionPipeline):
         """
         shot = checked(frames, mask, reference, self.config.crop_size)
         given = {"audio_tokens": audio_tokens, "identity": identity, "action_units": action_units}
+        follow: float | Tensor = 1.0
         if emotion is not None and (self.emotion_space is None or self.emotion_control is None):
             log.info("this model has no emotion branch: the face keeps its own expression, not %r", emotion)
         elif emotion is not None:
             person = self._person(shot.reference, identity) if emotion_image is None else emotion_image
-            given |= {"emotion": self.encode_emotion(emotion), "emotion_image": person}
+            felt = self.encode_emotion(emotion)
+            given |= {"emotion": felt, "emotion_image": person}
+            follow = self._follow(felt, guidance_emotion)
         shot.give(given)
         noise = self.sample_noise(generator) if initial_noise is None else initial_noise.reshape(self.latent_shape)
-        scales = {
+        scales: dict[str, float | Tensor] = {
             "audio": guidance_audio,
             "identity": guidance_identity,
-            "emotion": guidance_emotion,
+            "emotion": follow,
             "action_units": guidance_action_units,
         }
         count = len(shot.frames)
@@ -239,7 +253,7 @@ class DubPipeline(DiffusionPipeline):
             part = slice(start, min(start + chunk, count))
             steps_before = start // chunk * num_inference_steps
             out[part] = self._render(
-                shot.part(part), noise, num_inference_steps, scales, batch_size,
+                shot.part(part), noise, num_inference_steps, _of_part(scales, part, count), batch_size,
                 _counting(callback, steps_before, total),
             )  # fmt: skip
         return out
@@ -274,7 +288,7 @@ class DubPipeline(DiffusionPipeline):
         shot: Shot,
         noise: Tensor,
         steps: int,
-        scales: dict[str, float],
+        scales: dict[str, float | Tensor],
         batch_size: int,
         on_step: Callable[[int], None] | None,
     ) -> NDArray[np.uint8]:
@@ -291,6 +305,14 @@ class DubPipeline(DiffusionPipeline):
             parts = [decode(self.vae, part).float().cpu() for part in latents.to(dtype).split(batch_size)]
         made = match_surround(to_images(shot.frames), torch.cat(parts), torch.from_numpy(shot.mask)[:, None])
         return compose(shot.frames, to_frames(made), shot.mask)
+
+
+def _of_part(scales: dict[str, float | Tensor], part: slice, count: int) -> dict[str, float | Tensor]:
+    """Scales of some of `count` frames."""
+    return {
+        name: scale[part] if isinstance(scale, Tensor) and len(scale) == count else scale
+        for name, scale in scales.items()
+    }
 
 
 def _counting(callback: Callable[[int, int], None] | None, done: int, total: int) -> Callable[[int], None] | None:

@@ -63,22 +63,22 @@ class Guidance:
     Args:
         denoiser: predicts.
         conditions: of F frames.
-        scales: of each condition; those that are missing are 1.
+        scales: of each condition, one number or one for each frame (float [F]); those that are missing are 1.
     """
 
-    def __init__(self, denoiser: Denoiser, conditions: Conditions, scales: Mapping[str, float]) -> None:
+    def __init__(self, denoiser: Denoiser, conditions: Conditions, scales: Mapping[str, float | Tensor]) -> None:
         self.denoiser = denoiser
         conditions = denoiser.prepare(conditions)
         self.passes: list[Steering] = [denoiser.steer(conditions)]
-        self.terms: list[tuple[float, int, int]] = []
-        """(g - 1, pass that knows the condition, pass that does not)"""
+        self.terms: list[tuple[Tensor, int, int]] = []
+        """(g - 1 as [1 or F,1,1,1], pass that knows the condition, pass that does not)"""
         known, at = conditions, 0
         for name in reversed(GUIDED):
             if not _has(denoiser, known, name):
                 continue
             fewer = _without(known, name)
-            scale = scales.get(name, 1.0)
-            if scale != 1:
+            scale = torch.as_tensor(scales.get(name, 1.0), device=conditions.visual.device).reshape(-1, 1, 1, 1)
+            if bool((scale != 1).any()):
                 if at < 0:
                     at = self._add(known)
                 below = self._add(fewer)
@@ -94,13 +94,14 @@ class Guidance:
 
     def predict(self, latents: Tensor, timestep: Tensor, part: slice | None = None) -> Tensor:
         """The guided prediction for `latents` [F,4,h,w]; of the frames of `part`, as one clip, where it is given."""
-        passes = self.passes
+        passes, whole = self.passes, len(latents)
         if part is not None:
             frames = len(latents[part])
             latents, passes = latents[part], [steering.select(part, frames) for steering in passes]
         outputs = [self.denoiser(latents, timestep, steering) for steering in passes]
         result = outputs[0]
         for weight, known, unknown in self.terms:
+            weight = weight if part is None or len(weight) != whole else weight[part]
             result = result + weight * (outputs[known] - outputs[unknown])
         return result
 

@@ -114,6 +114,16 @@ class TextEncoder:
         shares = (self.encode(texts)[1] @ self.anchors.T / self.temperature).softmax(-1)
         return [self._reading(share) if text.strip() else NOTHING for text, share in zip(texts, shares, strict=True)]
 
+    def intensities(self, pooled: Tensor) -> Tensor:
+        """How much is asked for by pooled embeddings [B,width]: float [B], 0 where they read as neutral, else between 1
+        and 3 (the mean over all that they may mean).
+        """
+        shares = (F.normalize(pooled.float(), dim=-1) @ self.anchors.to(pooled.device).T / self.temperature).softmax(-1)
+        levels = shares[:, 1:].unflatten(1, (-1, 3))
+        felt = levels.sum((1, 2))
+        mean = (levels.sum(1) * levels.new_tensor([1.0, 2.0, 3.0])).sum(1) / felt.clamp(min=1e-12)
+        return torch.where(shares[:, 0] >= levels.sum(2).amax(1), torch.zeros_like(mean), mean)
+
     @staticmethod
     def _reading(share: Tensor) -> EmotionReading:
         levels = share[1:].view(-1, 3)

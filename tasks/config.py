@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from storage.errors import ConfigError
 
@@ -31,6 +31,7 @@ PROFILES = PROJECT / "infra" / "profiles"
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Scale = Annotated[float, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -130,7 +131,10 @@ class Render(_Part):
     steps: Count = Field(default=2, description="denoising steps")
     guidance_audio: float = Field(default=1.0, ge=0, description="scale of the sound; other than 1 costs a pass more")
     guidance_identity: float = Field(default=1.0, ge=0)
-    guidance_emotion: float = Field(default=2.5, ge=0, description="of the emotion text, where one is given")
+    guidance_emotion: tuple[Scale, Scale, Scale, Scale] = Field(
+        default=(2.5, 1.0, 2.5, 4.0),
+        description="of the emotion text, if any: at neutral and at intensities 1, 2, 3; one number for all",
+    )
     window_frames: Count = Field(default=16, description="frames rendered together")
     overlap_frames: Annotated[int, Field(ge=0)] = Field(
         default=2, description="frames shared and blended by two windows"
@@ -158,6 +162,11 @@ class Render(_Part):
     )
     seed: int = 0
 
+    @field_validator("guidance_emotion", mode="before")
+    @classmethod
+    def _for_all(cls, value: Any) -> Any:
+        return (value,) * 4 if isinstance(value, int | float) else value
+
 
 class Train(_Part):
     batch_size: Count = Field(default=16, description="samples per step of one worker")
@@ -174,9 +183,7 @@ class Train(_Part):
         default=0.7, description="chance of leaving out the action units, which tell all of the expression"
     )
     whole_face: Share = Field(default=0.4, description="share of samples that repaint the whole face")
-    exchange: Share = Field(
-        default=0.2, description="share of those whose surroundings are another person's: the reference tells whose face"
-    )
+    exchange: Share = Field(default=0.2, description="share of those whose surroundings are another person's")
     eye_weight: float = Field(default=2.0, ge=0, description="extra weight of brows and eyes, where they are repainted")
     emotion_weight: float = Field(
         default=0.0, ge=0, description="weight of the emotion-consistency loss on decoded frames"

@@ -189,8 +189,8 @@ def _protocol(
         f"{pipeline.config.crop_size} px, seeds {', '.join(map(str, settings.seeds))}; ± is the standard error over "
         "clips and seeds",
         f"{settings.steps} DDIM steps, guidance: audio {render.guidance_audio:g}, identity "
-        f"{render.guidance_identity:g}, emotion {render.guidance_emotion:g}; reference: of "
-        f"{render.references} frames of the rest of the clip the one with "
+        f"{render.guidance_identity:g}, emotion {', '.join(f'{scale:g}' for scale in render.guidance_emotion)} "
+        f"(neutral, intensities 1 to 3); reference: of {render.references} frames of the rest of the clip the one with "
         f"the nearest head pose; face pack {config.faces.pack!r}, sync expert {config.audio.sync!r}",
     ]
     lines += [f"{name}: {text}" for name, text in PROTOCOL.items() if name in metrics]

@@ -38,7 +38,7 @@ class LatentBatch:
     """B samples (of windows: clips x window, one clip after the other).
 
     latents, masked, reference float32 [B,4,h,w]; mask [B,1,S,S], 1 where to generate; lips, eyes [B,1,h,w] in 0..1;
-    own [B,1,h,w], 1 where `latents` are what is wanted: everywhere, but for a face in another's surroundings its middle;
+    own [B,1,h,w], 1 where `latents` are what is wanted: everywhere, but of a face in other surroundings its middle;
     audio_tokens [B,N,D]; identity [B,512], has_identity [B] 0 or 1; action_units [B,20], has_action_units [B];
     face uint8 [B,3,96,96]: the reference in small; emotion, intensity int64 [B]: what the face shows (index into
     EMOTIONS); clip int64 [B]: the number of its file.
@@ -155,7 +155,6 @@ class LatentFiles:
         if not len(far):
             far = np.flatnonzero(apart >= 0.8 * apart.max())  # a short clip: as far as there is
         return _look(stored, far, rng, pose, len(frames))
-
 
     def _surroundings(self, rng: np.random.Generator, number: int, pose: Any, window: int) -> Tensor:
         """What another scene shows round a face that is turned like `pose`, [window,4,h,w]."""

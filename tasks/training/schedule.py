@@ -22,11 +22,11 @@ class ImageRun:
     weight of the lips; outside: weight of what is pasted over anyway; drop: chance of leaving out sound and identity,
     drop_emotion and drop_action_units: of these (action units tell all of the expression, so they are there seldom);
     whole_face: share of the samples that repaint the whole face and not its lower part; exchange: share of those whose
-    surroundings are another person's; eye_weight: extra weight of brows and eyes, where they are repainted; noise_bias: timesteps are
-    T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out; terminal: share of samples at
-    the very last timestep, which every sampling begins with; branch_rate: the rate of all but the U-Nets, as a factor;
-    emotion_weight: of the emotion-consistency loss, taken on
-    `emotion_samples` decoded frames of a batch; window: frames that belong together (1: single frames).
+    surroundings are another person's; eye_weight: extra weight of brows and eyes, where they are repainted;
+    noise_bias: timesteps are T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out;
+    terminal: share of samples at the very last timestep, which every sampling begins with; branch_rate: the rate of all
+    but the U-Nets, as a factor; emotion_weight: of the emotion-consistency loss, taken on `emotion_samples` decoded
+    frames of a batch; window: frames that belong together (1: single frames).
 
     Of the stage `video`: perceptual_weight, temporal_weight and sync_weight of its losses; sync_expert: the pack or
     folder of the sync expert of that loss, "" for none (one that took no part in training has to be left to judge).

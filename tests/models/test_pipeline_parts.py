@@ -16,7 +16,7 @@ from models.dub_pipeline import DubPipeline
 from models.emotion import FaceEmotion
 from models.emotion_control import EmotionSpace
 from models.pipeline import PARTS, add_parts, build_pipeline, load_pipeline
-from models.text import PACKS, build_text
+from models.text import PACKS, build_text, load_text
 
 SIZE, FRAMES = 32, 6
 WIDTHS = {
@@ -209,6 +209,13 @@ def test_the_shipped_champion_grown_by_all_parts_renders_the_same() -> None:
     grown = add_parts(champion)
     assert grown.motion_adapter is not None
     assert np.array_equal(grown(**call, **asked), expected)
+    text, scales = load_text("studio"), (2.5, 1.0, 2.5, 4.0)
+    felt = text.encode(["calm", "furious", "calm"])[1]
+    fits = float(np.interp(float(text.intensities(felt)[1]), range(4), scales))
+    by_intensity = champion(**call, emotion="furious", guidance_emotion=scales)
+    assert np.abs(champion(**call, emotion="furious", guidance_emotion=fits).astype(int) - by_intensity).max() <= 1
+    mixed = champion(**call, emotion=felt, guidance_emotion=scales, batch_size=2)
+    assert np.abs(mixed[1].astype(int) - by_intensity[1]).max() <= 1, "every frame has its own scale"
     calm = champion(**call | {"num_inference_steps": 1}, emotion="calm and at ease")
     furious = champion(**call | {"num_inference_steps": 1}, emotion="furious")
     assert np.abs(calm.astype(int) - furious).mean() > 0.1, "it follows the text"

@@ -69,6 +69,13 @@ def test_degree_is_read(studio: TextEncoder) -> None:
         assert slight.intensity < extreme.intensity
 
 
+def test_how_much_is_asked_for_is_a_number(studio: TextEncoder) -> None:
+    texts = ["calm", "slightly sad", "sad", "extremely sad"]
+    asked = studio.intensities(studio.encode(texts)[1]).tolist()
+    assert asked[0] == 0
+    assert 1 <= asked[1] < asked[2] < asked[3] <= 3
+
+
 def test_same_meaning_lies_closer_than_another_emotion(studio: TextEncoder) -> None:
     _, pooled = studio.encode(
         ["He speaks angrily, with the head lowered.", "mad with rage, looking down", "cheerful and gay"]
