@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +22,7 @@ from models.emotion import FaceEmotion, image_features
 from models.emotion_control import EmotionControl, EmotionSpace
 from models.fusion import LevelFusion
 from models.sampling import Guidance, denoise, fast_dtype
+from models.saving import forget_origin
 from models.shot import Shot, Values, checked, rows
 from models.steering import Conditions
 from models.temporal import context_windows
@@ -134,10 +133,7 @@ class DubPipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
         """As diffusers' own, without the folders of this machine that it notes in the configurations."""
         super().save_pretrained(save_directory, **options)
-        for file in Path(save_directory).rglob("*.json"):
-            content = json.loads(file.read_text(encoding="utf-8"))
-            if isinstance(content, dict) and content.pop("_name_or_path", None) is not None:
-                file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        forget_origin(save_directory)
 
     def encode_emotion(self, emotion: str | Values) -> Tensor:
         """An emotion text (or its pooled embedding [Dt] or [F,Dt]) to unit vectors float32 [1 or F,Dt].

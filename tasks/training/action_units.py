@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from models.action_unit_reader import ActionUnitReader, load_action_units
 from models.action_units import AUS
 from models.emotion import WINDOW
+from models.saving import save_model
 from tasks.training.emotion_faces import (
     MARGIN,
     SIDE,
@@ -84,7 +85,7 @@ def train_action_units(
 
     metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 2e-3, weight_decay=0.05)
     out_dir.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(out_dir)
+    save_model(model.half(), out_dir)
     saved = load_action_units(out_dir)
     metrics |= evaluate_action_units(saved, expression_faces(expressions, SIDE, MARGIN, held_out=True))
     for name, clips in (("corpus", corpus), ("moods", moods)):

@@ -19,6 +19,7 @@ from models.emotion import EMOTIONS, FaceEmotion, image_features, load_face_emot
 from models.emotion_control import EmotionSpace
 from models.faces import FaceAnalyzer
 from models.losses import info_nce
+from models.saving import save_model
 from models.text import TextEncoder, load_text
 from tasks.captions import HEADS, MANNERS, VOICES, sentence
 from tasks.training.expert_loop import Budget, train_expert
@@ -83,7 +84,7 @@ def train_align(
     space.to("cpu")
     out_dir.mkdir(parents=True, exist_ok=True)
     measured = retrieval(space, encoder, picture_features(unknown, recogniser, analyzer), unknown, seed)
-    space.half().save_pretrained(out_dir)
+    save_model(space.half(), out_dir)
     return metrics | measured
 
 

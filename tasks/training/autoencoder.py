@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from models.autoencoder import AutoencoderKL, build_autoencoder, to_images
 from models.losses import kl_divergence, psnr, reconstruction_loss, weighted_mean
 from models.pipeline import fast_dtype
+from models.saving import save_model
 from tasks.masks import LIPS, dub_mask, label_mask
 from tasks.training.data import Rows, read_clips
 from tasks.training.expert_loop import AveragedWeights, Budget, learning_rate
@@ -231,7 +232,7 @@ def train_autoencoder(
         scaling_factor=float(vae.config.scaling_factor if init else 1 / metrics["latent_std"]),
         shift_factor=float(vae.config.shift_factor or 0.0) if init else metrics["latent_mean"],
     )
-    vae.save_pretrained(str(out))
+    save_model(vae, out)
     return metrics | {"steps": step, "seconds": time.monotonic() - started, "run": asdict(run)}
 
 

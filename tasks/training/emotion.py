@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.emotion import EMOTIONS, WINDOW, FaceEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
+from models.saving import save_model
 from storage.atomic import written_aside
 from tasks.emotion import voice_inputs
 from tasks.studio.controls import ARTICULATION, AUS
@@ -130,7 +131,7 @@ def train_face_emotion(
 
     metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 2e-3, weight_decay=0.05)
     out_dir.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(out_dir)
+    save_model(model.half(), out_dir)
     saved = load_face_emotion(out_dir)
     for name, clips in (("corpus", corpus), ("moods", moods)):
         if clips is not None:
@@ -223,7 +224,7 @@ def train_voice_emotion(
 
     metrics = train_expert(model, loss_of_batch, Budget(steps, minutes), 2e-3, weight_decay=0.05)
     out_dir.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(out_dir)
+    save_model(model.half(), out_dir)
     prosody, spectrum, emotion, intensity = _voices(400, "test", seed)
     with torch.no_grad():
         logits, _ = load_voice_emotion(out_dir)(prosody, spectrum)

@@ -20,6 +20,7 @@ from models.autoencoder import to_images
 from models.interpolator import FrameInterpolator, load_interpolator, work_box
 from models.losses import psnr, reconstruction_loss
 from models.sampling import fast_dtype
+from models.saving import save_model
 from models.speech import SpeechEncoder, WhisperEncoder, encode_speech, load_speech_encoder
 from storage.errors import NotFound
 from tasks.interpolation import articulators
@@ -256,7 +257,7 @@ def fit(
             report({"step": step, "progress": progress, **means})
 
     trained = train_expert(model, loss_of_batch, budget, peak_rate=run.rate, weight_decay=1e-3, report=tell)
-    model.half().save_pretrained(str(out))
+    save_model(model.half(), out)
     kept = {name: trained[name] for name in ("loss", "steps", "seconds")}
     return kept | measure(load_interpolator(out).to(device), held)
 

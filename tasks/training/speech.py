@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.saving import save_model
 from models.speech import ARTICULATORS, FEATURE_RATE, SpeechEncoder, WhisperEncoder, load_speech_encoder, log_mel
 from tasks.studio.controls import EMOTIONS
 from tasks.studio.sentences import sample_sentence
@@ -139,7 +140,7 @@ def train_speech(
 
     metrics = train_expert(encoder, loss_of_batch, Budget(steps, minutes), learning_rate)
     out_dir.mkdir(parents=True, exist_ok=True)
-    encoder.half().save_pretrained(out_dir)
+    save_model(encoder.half(), out_dir)
     return metrics | evaluate_speech(load_speech_encoder(out_dir), make_utterances(300, "test", seed))
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.saving import save_model
 from models.speech import log_mel
 from models.sync import (
     CROP,
@@ -189,7 +190,7 @@ def train_sync(
         minutes = None if minutes is None else minutes - heard["seconds"] / 60
     metrics |= train_sight(expert, clips, Budget(steps, minutes), seed=seed)
     out_dir.mkdir(parents=True, exist_ok=True)
-    expert.half().save_pretrained(out_dir)
+    save_model(expert.half(), out_dir)
     return metrics | evaluate_sync(load_sync_expert(out_dir), load_mouths(corpus, cache, ("val", "test")))
 
 
