@@ -68,9 +68,7 @@ def test_a_resumed_run_goes_on_exactly(tiny_models: dict[str, Path], files: list
         assert torch.equal(kept, wanted)
 
 
-def test_two_workers_with_half_a_batch_take_the_steps_of_one(
-    tiny_models: dict[str, Path], files: list[Path]
-) -> None:
+def test_two_workers_with_half_a_batch_take_the_steps_of_one(tiny_models: dict[str, Path], files: list[Path]) -> None:
     """Gradients averaged over the workers, as DDP does, are those of the whole batch."""
     whole, *halves = (
         ImageTraining(load_pipeline(tiny_models["pipeline"]), files, replace(RUN, batch_size=count), rank=rank)
@@ -166,12 +164,14 @@ def test_the_saved_pipeline_has_the_averaged_weights(
     assert load_pipeline(tmp_path).config.crop_size == 64
 
 
-def test_identity_is_used_only_where_the_clip_has_one(tiny_models: dict[str, Path], files: list[Path]) -> None:
+def test_identity_is_used_only_where_the_clip_has_one(
+    tiny_models: dict[str, Path], files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = training(tiny_models, files, drop=0.0)
     torch.nn.init.normal_(state.denoiser.identity_projection.attention.to_out[0].weight)
     batch, draws, texts = state.batch()
     batch.has_identity.zero_()
-    state.batch = lambda: (batch, draws, texts)  # type: ignore[method-assign]
+    monkeypatch.setattr(state, "batch", lambda: (batch, draws, texts))
     state.train_step()
     assert float(state.optimizer.state[state.denoiser.identity_projection.tokens.weight]["exp_avg"].abs().sum()) == 0
 
