@@ -216,6 +216,7 @@ class Train(_Part):
 
 class Evaluate(_Part):
     clips: Count = Field(default=4, description="held-out clips rendered")
+    emotion_clips: Count = Field(default=2, description="of these in all emotions; each costs thirty renderings")
     seconds: float = Field(default=2.0, gt=0, description="length rendered of each clip; seconds")
     steps: Count = Field(default=2, description="denoising steps")
     seeds: tuple[int, ...] = (0,)

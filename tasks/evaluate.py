@@ -70,7 +70,7 @@ PROTOCOL = {
     "emotion_real": "the same of the clips themselves: what the judge can read at all",
     "emotion_accuracy": "share of renderings in which the judge reads the emotion that a caption asked for, own sound, "
     f"intensity 3, all eight on the same clips, first {FRAMES} frames; the whole face is repainted if the model was "
-    "trained to; chance is 0.125",
+    "trained to; chance is 0.125; of the first evaluate.emotion_clips clips",
     "emotion_accuracy_lower": "the same where only the lower face is repainted, as in a dub: brows and eyes stay",
     "emotion_order": "share of the seven emotions whose renderings at intensity 1, 2, 3 the judge finds ever stronger",
     "lse_c_emotion": "lse_c of those renderings at intensity 3",
@@ -83,6 +83,7 @@ PROTOCOL = {
     "control_identity_new": "cosine to the new person then; what lies outside the repainted region stays the old "
     "person's",
     "control_identity_old": "cosine to the clip's own person then",
+    "control_identity_right": "share of these renderings that are nearest to the new person, of all people evaluated",
     "control_emotion_change": "mean |difference| in the repainted region between neutral and intensity 3 asked for",
     "control_emotion_lips": "share of that difference that lies on lips, chin and jaw",
     "fps": "rendered frames a second on this machine, autoencoder included",

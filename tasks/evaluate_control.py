@@ -25,8 +25,6 @@ from tasks.training.data import TrainingClip
 
 FRAMES = 24
 """Rendered of each clip for each exchange: enough for the sync expert and for a vote of the judge."""
-EMOTION_CLIPS = 2
-"""Clips that are rendered in all eight emotions; each costs thirty renderings."""
 
 
 def shuffled_sound(
@@ -66,13 +64,26 @@ def exchanges(
         )
         samples.add(control_identity_change=mean_change(plain, swapped))
         if "embedding" in meter.faces.gives:
-            ours = meter.identity(swapped)
-            old, new = (mean_cosine(ours, meter.identity(who.frames[-12:])) for who in (clip, other))
-            samples.add(control_identity_new=new, control_identity_old=old)
-    if has_emotion_branch(pipeline) and meter.judge is not None and number < EMOTION_CLIPS:
+            samples.add(**_recognised(meter, swapped, clip, other, clips))
+    if has_emotion_branch(pipeline) and meter.judge is not None and number < config.evaluate.emotion_clips:
         _emotions(pipeline, clip, features[number], config, seed, meter, samples, frames)
         if pipeline.config.whole_face:
             _lower_emotions(pipeline, clip, features[number], config, seed, meter, samples, frames)
+
+
+def _recognised(
+    meter: Meter, swapped: Frames, clip: TrainingClip, other: TrainingClip, clips: Sequence[TrainingClip]
+) -> dict[str, float | None]:
+    """Who `swapped` is taken for: `clip` with the face of `other`."""
+    ours, known = meter.identity(swapped), {who.speaker: meter.person(who) for who in reversed(clips)}
+    known |= {who.speaker: meter.person(who) for who in (clip, other)}
+    near = {speaker: mean_cosine(ours, [seen]) for speaker, seen in known.items() if seen is not None}
+    scores = {speaker: cosine for speaker, cosine in near.items() if cosine is not None}
+    return {
+        "control_identity_new": scores.get(other.speaker),
+        "control_identity_old": scores.get(clip.speaker),
+        "control_identity_right": float(max(scores, key=scores.__getitem__) == other.speaker) if scores else None,
+    }
 
 
 def _emotions(

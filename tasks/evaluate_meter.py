@@ -22,6 +22,8 @@ from tasks.evaluate_measures import Frames, Vectors, correlation, embeddings, fl
 from tasks.training.data import TrainingClip
 
 MIN_SYNC_FRAMES = 16
+LAST_FRAMES = 12
+"""Of a clip, which say who it shows: they are not rendered, or last."""
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Meter:
     Attributes:
         judge: a recogniser that took no part in training the model.
         identities, units: what was seen so far, for the Fréchet distances.
+        people: what `person` found, by clip_id.
     """
 
     faces: FaceAnalyzer
@@ -39,6 +42,7 @@ class Meter:
     reader: ActionUnitReader | None = None
     identities: Vectors = field(default_factory=Vectors)
     units: Vectors = field(default_factory=Vectors)
+    people: dict[str, NDArray[np.float32] | None] = field(default_factory=dict)
 
     def measure(self, clip: TrainingClip, rendered: Frames) -> dict[str, float | None]:
         """All that one rendering with the clip's own sound tells."""
@@ -75,6 +79,13 @@ class Meter:
     def identity(self, crops: Frames) -> list[NDArray[np.float32]]:
         """Unit embeddings of the faces that are found."""
         return embeddings(self.look(crops))
+
+    def person(self, clip: TrainingClip) -> NDArray[np.float32] | None:
+        """The mean embedding [512] of a clip's last frames, worked out once; None where no face is found in them."""
+        if clip.clip_id not in self.people:
+            found = self.identity(clip.frames[-LAST_FRAMES:])
+            self.people[clip.clip_id] = np.mean(found, axis=0) if found else None
+        return self.people[clip.clip_id]
 
     def lips(self, clip: TrainingClip, frames: Frames) -> SyncResult | None:
         """Frames [T,S,S,3] at the clip's times against the clip's sound; None without an expert or 16 frames."""

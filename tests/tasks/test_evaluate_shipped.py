@@ -92,6 +92,7 @@ def test_each_exchange_changes_the_picture_where_it_should(table: dict[str, Any]
     assert 0.3 < metrics["control_audio_lips"] <= 1
     assert metrics["control_identity_change"] > metrics["control_audio_change"]
     assert -1 <= metrics["control_identity_new"] <= 1
+    assert 0 <= metrics["control_identity_right"] <= 1
     assert metrics["faces_found"] > 0.9
 
 
