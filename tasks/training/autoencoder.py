@@ -24,7 +24,7 @@ from models.autoencoder import AutoencoderKL, build_autoencoder, to_images
 from models.losses import kl_divergence, psnr, reconstruction_loss, weighted_mean
 from models.pipeline import fast_dtype
 from models.saving import save_model
-from tasks.masks import LIPS, dub_mask, label_mask
+from tasks.masks import EYES, LIPS, dub_mask, label_mask
 from tasks.training.data import Rows, read_clips
 from tasks.training.expert_loop import AveragedWeights, Budget, learning_rate
 from tasks.training.expressions import read_expressions
@@ -37,7 +37,7 @@ class AutoencoderRun:
     """Settings of the stage.
 
     batch: whole crops' worth of picture in a step; patch: side of the parts, pixels; whole_from: share of the budget
-    after which whole crops are shown; lips, region: extra weight of the lips and of the repainted region; edges,
+    after which whole crops are shown; lips, eyes, region: extra weight of these and of the repainted region; edges,
     colour, kl: weights of the losses (colour: of means over 8 x 8 pixels, without which skin and lips turn grey);
     noise: deviation of the noise added to the latents, in their own deviations (the decoder must forgive what the
     denoiser leaves); decoder_only: leave the encoder as it is, so that latents and the denoisers trained on them stay
@@ -49,6 +49,7 @@ class AutoencoderRun:
     whole_from: float = 0.8
     rate: float = 2.5e-3
     lips: float = 6.0
+    eyes: float = 3.0
     region: float = 1.0
     edges: float = 1.5
     colour: float = 1.0
@@ -103,7 +104,7 @@ def sample_batch(
     for _ in range(count):
         index = int(rng.integers(len(pictures.frames)))
         frame, labels = pictures.frames[index], pictures.labels[index]
-        weight = 1 + region + run.lips * (labels == LIPS)
+        weight = 1 + region + run.lips * (labels == LIPS) + run.eyes * (labels == EYES)
         x = y = 0
         if not whole:
             at = rng.normal((0.5, 0.74), 0.10) if rng.random() < 0.6 else rng.uniform(0.2, 0.8, 2)
