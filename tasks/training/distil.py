@@ -9,9 +9,7 @@ to. Where the sampler ends, the student learns the teacher's own clean latents.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.denoiser import Denoiser
-from models.pipeline import DubPipeline
 from models.sampling import Guidance
 from tasks.training.batches import LatentBatch
 from tasks.training.image import ImageTraining
 from tasks.training.objectives import clean_latents, region_of
-from tasks.training.schedule import Draws, ImageRun
+from tasks.training.schedule import Draws
 
 HUBER = 0.03
 """Where the loss turns from squared to linear (the pseudo-Huber of consistency models, per element)."""
@@ -33,19 +30,11 @@ HUBER = 0.03
 class DistilTraining(ImageTraining):
     """`ImageTraining` whose loss is consistency with the pipeline as it was at the start of the stage."""
 
-    def __init__(
-        self,
-        pipeline: DubPipeline,
-        files: Sequence[Path],
-        run: ImageRun,
-        device: str | torch.device = "cpu",
-        rank: int = 0,
-    ) -> None:
-        super().__init__(pipeline, files, run, device, rank)
+    def _begin(self) -> None:
         self.teacher: Denoiser = _frozen(self.denoiser)
         self.target: Denoiser = _frozen(self.denoiser)
-        scheduler = copy.deepcopy(pipeline.scheduler)
-        scheduler.set_timesteps(run.teacher_steps)
+        scheduler = copy.deepcopy(self.pipeline.scheduler)
+        scheduler.set_timesteps(self.run.teacher_steps)
         self._grid: Tensor = scheduler.timesteps.to(self.device)  # falling
 
     def train_step(self) -> dict[str, float]:

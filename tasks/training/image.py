@@ -61,9 +61,7 @@ class ImageTraining:
             raise ValueError("no latents to train on")
         self.pipeline, self.run, self.rank = pipeline, run, rank
         settings = pipeline.config
-        self.files = LatentFiles(
-            files, settings.audio_context, settings.crop_size, run.whole_face, run.exchange
-        )
+        self.files = LatentFiles(files, settings.audio_context, settings.crop_size, run.whole_face, run.exchange)
         self.device = torch.device(device)
         self.denoiser: Denoiser = pipeline.denoiser.to(self.device).train()
         self.network: nn.Module = self.denoiser
@@ -80,6 +78,10 @@ class ImageTraining:
         for part in (pipeline.face_emotion, pipeline.vae):
             if part is not None:
                 part.to(self.device).float().requires_grad_(False).eval()
+        self._begin()
+
+    def _begin(self) -> None:
+        """What a stage needs besides; called when all else is ready."""
 
     @property
     def trained(self) -> list[nn.Parameter]:
@@ -136,22 +138,27 @@ class ImageTraining:
 
     def losses(self, batch: LatentBatch, draws: Draws, texts: Tensor | None) -> tuple[Tensor, dict[str, float]]:
         """The loss of one batch, and its parts by name where there are several."""
-        run, scheduler = self.run, self.pipeline.scheduler
-        noisy = scheduler.add_noise(batch.latents, draws.noise, draws.timesteps)
-        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            prediction = self.network(noisy, draws.timesteps, self.conditions(batch, draws, texts))
-        loss = denoising_loss(prediction, scheduler, batch, draws, run)
+        run = self.run
+        loss, clean = self._denoised(batch, draws, texts)
         if not run.emotion_weight or self._feelings is None:
             return loss, {}
         parts = {"denoising": loss.item()}
-        rows = clear_samples(scheduler, draws.timesteps, run.emotion_samples)
+        rows = clear_samples(self.pipeline.scheduler, draws.timesteps, run.emotion_samples)
         felt = rows.new_zeros(())
         if len(rows):
-            clean = clean_latents(prediction, noisy, scheduler, draws.timesteps)
             frames = decoded(self.pipeline.vae, clean, batch, rows)
             felt = emotion_consistency(self.pipeline.face_emotion, frames, batch.emotion[rows], batch.intensity[rows])
             loss = loss + run.emotion_weight * felt
         return loss, parts | {"emotion": float(felt.detach())}
+
+    def _denoised(self, batch: LatentBatch, draws: Draws, texts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The denoising loss of a batch, and the clean latents [B,4,h,w] that the network sees in the noisy ones."""
+        scheduler, timesteps = self.pipeline.scheduler, draws.timesteps
+        noisy = scheduler.add_noise(batch.latents, draws.noise, timesteps)
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            prediction = self.network(noisy, timesteps, self.conditions(batch, draws, texts))
+        loss = denoising_loss(prediction, scheduler, batch, draws, self.run)
+        return loss, clean_latents(prediction, noisy, scheduler, timesteps)
 
     def conditions(self, batch: LatentBatch, draws: Draws, texts: Tensor | None) -> Conditions:
         """What steers the batch, with what chance left out."""

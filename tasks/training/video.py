@@ -7,21 +7,17 @@ no copies), and, where an expert for the loss is given, by the sync expert's rep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.action_unit_reader import ActionUnitReader, load_action_units
 from models.losses import reconstruction_loss
-from models.pipeline import DubPipeline
 from models.sync import SyncExpert, load_sync_expert, mouth_region
 from tasks.training.batches import LatentBatch
 from tasks.training.image import ImageTraining
-from tasks.training.objectives import clean_latents, clear_samples, decoded, denoising_loss, emotion_consistency
-from tasks.training.schedule import Draws, ImageRun
+from tasks.training.objectives import clear_samples, decoded, emotion_consistency
+from tasks.training.schedule import Draws
 
 TEMPORAL = ("motion_adapter.", "level_fusion.motion.", "level_fusion.moved.")
 """The weights that this stage changes: those through which frames see each other."""
@@ -34,39 +30,28 @@ class VideoTraining(ImageTraining):
         ValueError: the pipeline has no temporal layers, or the run no window.
     """
 
-    def __init__(
-        self,
-        pipeline: DubPipeline,
-        files: Sequence[Path],
-        run: ImageRun,
-        device: str | torch.device = "cpu",
-        rank: int = 0,
-    ) -> None:
-        if pipeline.motion_adapter is None or run.window < 2:
-            raise ValueError("the stage `video` trains temporal layers on windows: add the part and set the window")
-        super().__init__(pipeline, files, run, device, rank)
+    def _begin(self) -> None:
         self.reader: ActionUnitReader = load_action_units().to(self.device)
         self.expert: SyncExpert | None = None
-        if run.sync_expert:
-            self.expert = load_sync_expert(run.sync_expert).to(self.device).requires_grad_(False)
+        if self.run.sync_expert:
+            self.expert = load_sync_expert(self.run.sync_expert).to(self.device).requires_grad_(False)
 
     def _freeze(self) -> None:
+        if self.denoiser.motion_adapter is None or self.run.window < 2:
+            raise ValueError("the stage `video` trains temporal layers on windows: add the part and set the window")
         super()._freeze()
         for name, weight in self.denoiser.named_parameters():
             weight.requires_grad_(name.startswith(TEMPORAL))
 
     def losses(self, batch: LatentBatch, draws: Draws, texts: Tensor | None) -> tuple[Tensor, dict[str, float]]:
         """The denoising loss, and on one decoded window those of picture, movement and emotion."""
-        run, scheduler = self.run, self.pipeline.scheduler
-        noisy = scheduler.add_noise(batch.latents, draws.noise, draws.timesteps)
-        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            prediction = self.network(noisy, draws.timesteps, self.conditions(batch, draws, texts))
-        loss = denoising_loss(prediction, scheduler, batch, draws, run)
+        run = self.run
+        loss, clean = self._denoised(batch, draws, texts)
         parts = {"denoising": loss.item()}
-        rows = clear_samples(scheduler, draws.timesteps, run.window)  # whole windows: they share their timestep
+        # whole windows: they share their timestep
+        rows = clear_samples(self.pipeline.scheduler, draws.timesteps, run.window)
         if not len(rows):
             return loss, parts
-        clean = clean_latents(prediction, noisy, scheduler, draws.timesteps)
         made = decoded(self.pipeline.vae, clean, batch, rows)
         with torch.no_grad():
             true = decoded(self.pipeline.vae, batch.latents, batch, rows)

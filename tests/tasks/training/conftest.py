@@ -13,11 +13,13 @@ import torch
 
 from models.autoencoder import build_autoencoder
 from models.landmarks106 import MEAN_SHAPE
-from models.pipeline import build_pipeline
-from models.speech import SpeechEncoder
+from models.pipeline import build_pipeline, load_pipeline
+from models.speech import SpeechEncoder, load_speech_encoder
 from storage.schema import CLIPS, row
 from tasks.config import Config, load_config
 from tasks.masks import label_mask
+from tasks.training.data import decode_clip
+from tasks.training.latents import LatentCache, cache_clips
 
 SIZE, FPS = 64, 25.0
 
@@ -90,6 +92,17 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     pipeline.save_pretrained(str(folder / "pipeline"))
     return {"pipeline": folder / "pipeline", "speech": folder / "speech"}
+
+
+@pytest.fixture(scope="session")
+def files(
+    tiny_models: dict[str, Path], rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Latents of the first three clips."""
+    vae, speech = load_pipeline(tiny_models["pipeline"]).vae, load_speech_encoder(tiny_models["speech"])
+    vae.register_to_config(scaling_factor=20.0)
+    cache = LatentCache(tmp_path_factory.mktemp("latents"), vae, speech)
+    return cache_clips((decode_clip(row) for row in rows[:3]), cache, mirror=False)
 
 
 @pytest.fixture

@@ -11,24 +11,11 @@ import pytest
 import torch
 
 from models.pipeline import DubPipeline, load_pipeline
-from models.speech import load_speech_encoder
 from storage.errors import UsageError
-from tasks.training.data import decode_clip
 from tasks.training.denoiser_stages import SETTINGS, TRAININGS, ready_for
 from tasks.training.image import ImageRun, ImageTraining
-from tasks.training.latents import LatentCache, cache_clips
 
 RUN = ImageRun(steps=20, batch_size=2, rate=2e-3, warmup=2, precision="fp32", ema_decay=0.9, noise_bias=3.0)
-
-
-@pytest.fixture(scope="module")
-def files(
-    tiny_models: dict[str, Path], rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> list[Path]:
-    vae, speech = load_pipeline(tiny_models["pipeline"]).vae, load_speech_encoder(tiny_models["speech"])
-    vae.register_to_config(scaling_factor=20.0)
-    cache = LatentCache(tmp_path_factory.mktemp("latents"), vae, speech)
-    return cache_clips((decode_clip(row) for row in rows[:3]), cache, mirror=False)
 
 
 def begun(stage: str, tiny_models: dict[str, Path], files: list[Path], **changes: Any) -> ImageTraining:

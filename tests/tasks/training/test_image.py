@@ -15,23 +15,10 @@ from safetensors.torch import load_file
 from models.emotion import load_face_emotion
 from models.emotion_control import EmotionSpace
 from models.pipeline import DubPipeline, add_parts, build_scheduler, load_pipeline
-from models.speech import load_speech_encoder
 from models.text import load_text
-from tasks.training.data import decode_clip
 from tasks.training.image import ImageRun, ImageTraining, draw
-from tasks.training.latents import LatentCache, cache_clips
 
 RUN = ImageRun(steps=40, batch_size=4, rate=2e-3, warmup=2, precision="fp32", ema_decay=0.9)
-
-
-@pytest.fixture(scope="module")
-def files(
-    tiny_models: dict[str, Path], rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
-) -> list[Path]:
-    vae, speech = load_pipeline(tiny_models["pipeline"]).vae, load_speech_encoder(tiny_models["speech"])
-    vae.register_to_config(scaling_factor=20.0)
-    cache = LatentCache(tmp_path_factory.mktemp("latents"), vae, speech)
-    return cache_clips((decode_clip(row) for row in rows[:3]), cache, mirror=False)
 
 
 def training(tiny_models: dict[str, Path], files: list[Path], **changes: Any) -> ImageTraining:

@@ -120,8 +120,7 @@ def test_the_reference_may_be_another_expression_of_the_same_scene(
     kept = [load_file(file)["latents"] for file in files]
     batch = LatentFiles(files, size=64).draw([np.random.default_rng(n) for n in range(40)])
     crossed = [
-        not len(_same(kept[int(clip)], reference))
-        for clip, reference in zip(batch.clip, batch.reference, strict=True)
+        not len(_same(kept[int(clip)], reference)) for clip, reference in zip(batch.clip, batch.reference, strict=True)
     ]
     assert 0.4 < np.mean(crossed) < 0.8
 
