@@ -124,6 +124,7 @@ class Model(_Part):
     attention_head_dim: Count = 4
     cross_attention_dim: Count = Field(default=192, description="width of the condition tokens")
     identity_tokens: Count = 4
+    control_share: Share = Field(default=0.5, gt=0, description="widths of the emotion ControlNet over the U-Net's")
     pretrained: str | None = Field(default=None, description="folder or repository with weights to start from")
 
 

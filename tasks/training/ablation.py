@@ -73,7 +73,7 @@ def ablate(
             noted = folder / "metrics.json"
             if not noted.is_file():
                 run = ImageRun(**({"steps": steps, "seed": seed} | dict(settings or {}) | changes))
-                model = _trained(start, folder, files, run, parts, space)
+                model = _trained(start, folder, files, run, parts, space, config.model.control_share)
                 metrics = measured(model, clips, config)
                 with written_aside(noted) as partial:
                     partial.write_text(json.dumps(metrics, indent=1))
@@ -101,11 +101,17 @@ def measured(model: Path, clips: Rows, config: Config) -> dict[str, float]:
 
 
 def _trained(
-    start: Path, folder: Path, files: Sequence[Path], run: ImageRun, parts: tuple[str, ...], space: str
+    start: Path,
+    folder: Path,
+    files: Sequence[Path],
+    run: ImageRun,
+    parts: tuple[str, ...],
+    space: str,
+    control_share: float,
 ) -> Path:
     begun = folder / "start"
     if not (begun / "model_index.json").is_file():
-        ready_for("image", load_pipeline(start), parts, space).save_pretrained(str(begun))
+        ready_for("image", load_pipeline(start), parts, space, control_share).save_pretrained(str(begun))
     job = FitJob(
         start=str(begun), files=tuple(map(str, files)), run=asdict(run), out=str(folder), threads=1,
         checkpoint_every=run.steps, log_every=50,

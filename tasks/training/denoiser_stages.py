@@ -40,7 +40,9 @@ BOUNDARIES = (600,)
 """Timesteps at which the stage `split` hands over to the next U-Net, where the pipeline is not split yet."""
 
 
-def ready_for(stage: str, pipeline: DubPipeline, parts: tuple[str, ...] = (), space: str = "") -> DubPipeline:
+def ready_for(
+    stage: str, pipeline: DubPipeline, parts: tuple[str, ...] = (), space: str = "", control_share: float = 0.5
+) -> DubPipeline:
     """The pipeline with what the stage trains: further parts, temporal layers, or a U-Net for each range of timesteps.
 
     It renders exactly what it did.
@@ -49,21 +51,23 @@ def ready_for(stage: str, pipeline: DubPipeline, parts: tuple[str, ...] = (), sp
         parts: of `models.pipeline.PARTS`, added where they are missing.
         space: folder of the emotion space that the stage `align` trained, for the part "emotion"; "" builds an
             untrained one.
+        control_share: widths of that part's ControlNet over the U-Net's.
     Raises:
         UsageError: an unknown part, or a folder that holds no emotion space.
     """
     wanted = {*parts, "temporal"} if stage == "video" else set(parts)
     if wanted:
         try:
-            recogniser = load_face_emotion()
-            aligned = (
-                EmotionSpace.from_pretrained(space, low_cpu_mem_usage=False).float()
-                if space
-                else EmotionSpace(image_dim=512 + recogniser.config.width)
-            )
-            pipeline = add_parts(
-                pipeline, sorted(wanted), emotion_space=aligned, face_emotion=recogniser, control_share=0.5
-            )
+            feeling: dict[str, Any] = {}
+            if "emotion" in wanted and pipeline.emotion_control is None:
+                recogniser = load_face_emotion()
+                aligned = (
+                    EmotionSpace.from_pretrained(space, low_cpu_mem_usage=False).float()
+                    if space
+                    else EmotionSpace(image_dim=512 + recogniser.config.width)
+                )
+                feeling = {"emotion_space": aligned, "face_emotion": recogniser, "control_share": control_share}
+            pipeline = add_parts(pipeline, sorted(wanted), **feeling)
         except (ValueError, OSError) as error:
             raise UsageError(str(error), "see train.parts and train.space in `dubwright config`") from error
     if "emotion" in wanted and not pipeline.config.whole_face:

@@ -87,7 +87,9 @@ def fit(
         raise UsageError(f"stage {stage!r} is not trained by Ray Train", f"choose one of: {', '.join(TRAININGS)}")
     started = time.monotonic()
     folder = Path(out).resolve()
-    pipeline = ready_for(stage, _starting_pipeline(config, init, vae), config.train.parts, _space(config))
+    pipeline = ready_for(
+        stage, _starting_pipeline(config, init, vae), config.train.parts, _space(config), config.model.control_share
+    )
     run = _settings(config, steps, SETTINGS[stage] | (overrides or {}))
     every = every or (1 if run.window > 1 else 2)
     device = _device(config)

@@ -17,6 +17,7 @@ def test_production_differs_from_the_studio() -> None:
     studio, production = load_config("studio"), load_config("sd15")
     assert production.faces.pack == "buffalo_l"
     assert production.model.size == 256
+    assert (studio.model.control_share, production.model.control_share) == (0.5, 1.0)
     assert studio.hash() != production.hash()
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from models.emotion import FaceEmotion, load_face_emotion
 from models.pipeline import DubPipeline, load_pipeline
 from storage.errors import UsageError
+from tasks.training import denoiser_stages
 from tasks.training.denoiser_stages import SETTINGS, TRAININGS, ready_for
 from tasks.training.image import ImageRun, ImageTraining
 
@@ -91,6 +93,37 @@ def _rendered(pipeline: DubPipeline) -> list[int]:
     pipeline.compute_dtype = torch.float32
     made = pipeline(frames, torch.ones(size, size).numpy(), frames[0], num_inference_steps=3, generator=generator)
     return [int(value) for value in made.ravel()]
+
+
+@pytest.mark.parametrize(("share", "widths"), [(0.5, (16, 16, 16)), (1.0, (16, 32, 32))])
+def test_the_emotion_branch_is_as_wide_as_asked_for(
+    share: float, widths: tuple[int, ...], tiny_models: dict[str, Path]
+) -> None:
+    """The U-Net's widths are 16, 32, 32, in groups of 16."""
+    grown = ready_for("image", load_pipeline(tiny_models["pipeline"]), ("emotion",), control_share=share)
+    assert tuple(grown.emotion_control.controlnet.config.block_out_channels) == widths
+    again = ready_for("image", grown, ("emotion", "fusion"), control_share=0.25)
+    assert again.emotion_control is grown.emotion_control, "a branch that is there stays"
+
+
+def test_the_recogniser_is_read_for_the_emotion_branch_alone(
+    tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[FaceEmotion] = []
+
+    def counted() -> FaceEmotion:
+        read.append(load_face_emotion())
+        return read[-1]
+
+    monkeypatch.setattr(denoiser_stages, "load_face_emotion", counted)
+    for stage in sorted(TRAININGS):
+        grown = ready_for(stage, load_pipeline(tiny_models["pipeline"]), ("action_units", "fusion"))
+        assert grown.face_emotion is None and grown.emotion_control is None and grown.level_fusion is not None
+    assert not read
+    grown = ready_for("image", load_pipeline(tiny_models["pipeline"]), ("emotion",))
+    assert [grown.face_emotion] == read
+    ready_for("video", grown, ("emotion",))
+    assert len(read) == 1, "it has one"
 
 
 def test_what_cannot_be_added_is_said(tiny_models: dict[str, Path], tmp_path: Path) -> None:

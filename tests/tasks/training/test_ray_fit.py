@@ -129,9 +129,11 @@ def test_a_torn_line_in_the_curve_is_left_out(tmp_path: Path) -> None:
 def test_a_fresh_denoiser_has_the_shape_that_the_configuration_says(
     tiny_config: Config, tiny_models: dict[str, Path], rows: Rows, tmp_path: Path
 ) -> None:
-    small = tiny_config.with_({"model.unet_channels": [16, 32, 32], "model.cross_attention_dim": 48})
+    shape = {"unet_channels": [16, 32, 32], "cross_attention_dim": 48, "control_share": 1.0}
+    small = tiny_config.with_({"model": shape, "train.parts": ["emotion"]})
     result = fit("image", small, rows, None, tmp_path, vae=tiny_models["pipeline"] / "vae", steps=1)
     trained = load_pipeline(result["path"])
     assert tuple(trained.unet.config.block_out_channels) == (16, 32, 32)
     assert trained.audio_projection.config.in_dim == 16, "the speech encoder's width"
     assert trained.audio_projection.config.out_dim == 48
+    assert tuple(trained.emotion_control.controlnet.config.block_out_channels) == (16, 32, 32)
