@@ -10,6 +10,10 @@ import hashlib
 import json
 import os
 import pickle
+import re
+import struct
+import warnings
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,11 +23,15 @@ from typing import Any, Literal
 
 import torch
 import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 CATALOGUE = Path(__file__).with_name("checkpoints.yaml")
 HASHES = Path("cache") / "checkpoint-hashes.json"
 """Below the root: sha256 by path, size and time of change, so that gigabytes are read once."""
+
+_ZIP = b"PK\x03\x04"  # how newer torch files begin
 
 Commercial = Literal["yes", "no", "unclear"]
 
@@ -191,8 +199,7 @@ def file_hash(path: Path, notes: Path) -> str:
         known = json.loads(notes.read_text())
     if name in known and known[name][:2] == state:
         return str(known[name][2])
-    with path.open("rb") as source:
-        digest = hashlib.file_digest(source, "sha256").hexdigest()
+    digest = sha256_of(path)
     with suppress(OSError):  # a root that cannot be written to only costs the time of hashing again
         notes.parent.mkdir(parents=True, exist_ok=True)
         aside = notes.with_suffix(f".{os.getpid()}")
@@ -201,23 +208,61 @@ def file_hash(path: Path, notes: Path) -> str:
     return digest
 
 
+def sha256_of(path: Path) -> str:
+    """sha256 of a file, hex."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
 def read_tensors(path: Path, made_of: str) -> dict[str, Tensor]:
-    """A torch file as a state dict on the CPU; nothing in it is executed.
+    """A torch or safetensors file as a state dict on the CPU; nothing in it is executed.
 
     Raises:
         MissingCheckpoint: no such file.
-        UnusableCheckpoint: not a torch file, cut off, or with anything but named tensors in it.
+        UnusableCheckpoint: not such a file, cut off, or with anything but named tensors in it.
+    """
+    loaded = read_weights(path, made_of)
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise UnusableCheckpoint(f"{path} is no state dict of {made_of}", "Fetch the published file anew.")
+    return dict(loaded)
+
+
+def read_weights(path: Path, made_of: str) -> Any:
+    """What a torch or safetensors file holds: tensors on the CPU, in dicts and lists, and numbers beside them.
+
+    Tensors of newer torch files and of safetensors are mapped, not copied: a file of gigabytes costs memory only for
+    what is taken from it. Nothing in the file is executed.
+
+    Raises:
+        MissingCheckpoint: no such file.
+        UnusableCheckpoint: not such a file, cut off, or with executable content.
     """
     if not path.is_file():
         raise MissingCheckpoint(f"no {made_of} at {path}", "check the path, or see models/checkpoints.yaml")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if path.suffix == ".safetensors":
+            return load_file(path, device="cpu")
+        mapped = zipfile.is_zipfile(path)
+        with path.open("rb") as file:
+            if not mapped and file.read(len(_ZIP)) == _ZIP:
+                raise EOFError("its end is missing")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of pickles that it goes on to refuse
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except (
+        pickle.UnpicklingError, SafetensorError, struct.error, zipfile.BadZipFile, ArithmeticError, AttributeError,
+        EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
         raise UnusableCheckpoint(
-            f"{path} cannot be read as weights of {made_of}: {reason}",
+            f"{path} cannot be read as weights of {made_of}: {_why(error)}",
             "It is cut off, or holds code instead of weights: fetch the published file anew.",
         ) from error
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise UnusableCheckpoint(f"{path} is no state dict of {made_of}", "Fetch the published file anew.")
-    return dict(loaded)
+
+
+def _why(error: Exception) -> str:
+    text = str(error).strip()
+    if named := re.search(r"GLOBAL ([\w.]+)", text):
+        return f"it carries executable content ({named[1]})"
+    if named := re.search(r"WeightsUnpickler error:\s*(.+)", text):
+        return f"it is a pickle of something else than tensors, or no torch file ({named[1]})"
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

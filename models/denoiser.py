@@ -8,6 +8,7 @@ checkpoints load. What is added stands beside it and never inside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +20,13 @@ from torch.nn import functional as F
 
 from models.action_units import ActionUnitEncoder
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
+from models.conventions import Conventions
 from models.emotion_control import EmotionControl, EmotionSpace
 from models.fusion import LevelFusion
 from models.hooks import Hooks, adding, hooked
 from models.routing import TimestepRouter
 from models.steering import Conditions, Steering, kept
-from models.temporal import motion_hooks
+from models.temporal import motion_hooks, norms_over_window
 
 DENOISERS: dict[str, dict[str, Any]] = {
     # Attention only at 8x8 and in the middle: at 16x16 it doubles the time of a step on a CPU and gains little.
@@ -76,6 +78,7 @@ class Denoiser(nn.Module):
         action_unit_encoder, level_fusion, motion_adapter: each may be None.
         later_unets: U-Nets for the later (less noisy) timesteps; `unet` takes the first.
         boundaries: the timesteps between them, see `TimestepRouter`; one for each later U-Net.
+        base: how the U-Net wants to be called.
     Raises:
         ValueError: boundaries that do not fit the number of U-Nets.
     """
@@ -93,6 +96,7 @@ class Denoiser(nn.Module):
         motion_adapter: MotionAdapter | None = None,
         later_unets: Sequence[UNet2DConditionModel] = (),
         boundaries: Sequence[int] = (),
+        base: Conventions | None = None,
     ) -> None:
         super().__init__()
         if len(boundaries) != len(later_unets):
@@ -108,6 +112,12 @@ class Denoiser(nn.Module):
         self.motion_adapter = motion_adapter
         self.later_unets = nn.ModuleList(later_unets)
         self.router = TimestepRouter(boundaries) if self.later_unets else None
+        self.base = base or Conventions()
+
+    @property
+    def sees_windows(self) -> bool:
+        """Whether frames that belong together must be given together, as a window."""
+        return self.motion_adapter is not None or self.base.norm_over_window
 
     def prepare(self, conditions: Conditions) -> Conditions:
         """`conditions` with the emotion-control features, which hold for all guidance passes that know the emotion."""
@@ -152,7 +162,8 @@ class Denoiser(nn.Module):
         where = None
         if self.mask_encoder is not None and conditions.mask is not None:
             where = self.mask_encoder(conditions.mask)
-        return Steering(visual, tokens, pooled, where, down, mid, fused, conditions.window)
+        seen = self.base.network_visual(visual, conditions.mask)
+        return Steering(seen, tokens, pooled, where, down, mid, fused, conditions.window)
 
     def _audio(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
         batch, reference = conditions.visual.shape[0], conditions.visual
@@ -173,6 +184,7 @@ class Denoiser(nn.Module):
     def forward(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions | Steering) -> Tensor:
         """noisy [B,4,h,w] at `timesteps` ([B] or a scalar) to the prediction (noise, v or x0, as trained) [B,4,h,w].
 
+        A direct base gives the latents, whatever `noisy` and `timesteps` are.
         Frames of one clip (`window`) have one timestep where several U-Nets share the timesteps.
         """
         steering = conditions if isinstance(conditions, Steering) else self.steer(conditions)
@@ -204,9 +216,14 @@ class Denoiser(nn.Module):
             residuals = {
                 "down_block_additional_residuals": steering.down, "mid_block_additional_residual": steering.mid,
             }  # fmt: skip
-        sample = torch.cat([noisy, steering.visual], dim=1)
-        with hooked(hooks):
-            return unet(sample, timesteps, steering.context, class_labels=steering.pooled, **residuals).sample
+        sample, at = self.base.network_input(noisy, steering.visual), timesteps
+        if self.base.direct:
+            at = torch.zeros_like(timesteps)
+        over: AbstractContextManager[None] = nullcontext()
+        if self.base.norm_over_window and steering.window is not None:
+            over = norms_over_window(unet, self.motion_adapter, steering.window)
+        with hooked(hooks), over:
+            return unet(sample, at, steering.context, class_labels=steering.pooled, **residuals).sample
 
 
 def _with(pooled: Tensor | None, added: Tensor | None, keep: Tensor | None) -> Tensor | None:

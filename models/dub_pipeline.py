@@ -17,6 +17,7 @@ from models.action_units import ActionUnitEncoder
 from models.autoencoder import decode, encode, to_frames, to_images
 from models.blending import compose, match_surround
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
+from models.conventions import Conventions, masked
 from models.denoiser import Denoiser, visual_channels
 from models.emotion import FaceEmotion, image_features
 from models.emotion_control import EmotionControl, EmotionSpace
@@ -46,7 +47,8 @@ class DubPipeline(DiffusionPipeline):
         audio_context: video frames (of 1/25 s) of sound on each side of a frame in its audio tokens.
         boundaries: timesteps in falling order at which the next U-Net takes over (`models.routing`).
         whole_face: it was trained to repaint a whole face too, not only the lower part.
-        window, window_overlap: frames that temporal attention sees at a time, and frames shared by neighbours.
+        window, window_overlap: frames that the U-Net sees together, and frames shared by neighbours.
+        base: the fields of `models.conventions.Conventions` in which the U-Net differs from our own.
     Attributes:
         compute_dtype: what float32 weights compute in; None takes `fast_dtype` of the device. With float32 the
             result does not depend on the processor.
@@ -100,6 +102,7 @@ class DubPipeline(DiffusionPipeline):
         window: int = 16,
         window_overlap: int = 4,
         whole_face: bool = False,
+        base: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -111,15 +114,20 @@ class DubPipeline(DiffusionPipeline):
         )  # fmt: skip
         self.register_to_config(
             crop_size=crop_size, audio_context=audio_context, boundaries=list(boundaries or ()), window=window,
-            window_overlap=window_overlap, whole_face=whole_face,
+            window_overlap=window_overlap, whole_face=whole_face, base=dict(base or {}),
         )  # fmt: skip
         self._text: TextEncoder | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments of the constructor that are no components: `DubPipeline(**p.components, **p.settings)`."""
-        names = ("crop_size", "audio_context", "boundaries", "window", "window_overlap", "whole_face")
+        names = ("crop_size", "audio_context", "boundaries", "window", "window_overlap", "whole_face", "base")
         return {name: self.config[name] for name in names}
+
+    @property
+    def base(self) -> Conventions:
+        """How the U-Net wants to be called."""
+        return Conventions(**self.config.base)
 
     @property
     def denoiser(self) -> Denoiser:
@@ -128,6 +136,7 @@ class DubPipeline(DiffusionPipeline):
             self.unet, self.mask_encoder, self.identity_projection, self.audio_projection, self.emotion_space,
             self.emotion_control, self.action_unit_encoder, self.level_fusion, self.motion_adapter,
             [unet for unet in (self.unet_2, self.unet_3) if unet is not None], self.config.boundaries,
+            self.base,
         )  # fmt: skip
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
@@ -183,8 +192,8 @@ class DubPipeline(DiffusionPipeline):
         audio_tokens: Values | None = None,
         identity: Values | None = None,
         emotion: str | Values | None = None,
-        num_inference_steps: int = 10,
-        guidance_audio: float = 1.5,
+        num_inference_steps: int | None = None,
+        guidance_audio: float | None = None,
         guidance_identity: float = 1.0,
         guidance_emotion: float | Sequence[float] = 1.0,
         generator: torch.Generator | None = None,
@@ -205,15 +214,16 @@ class DubPipeline(DiffusionPipeline):
             identity: float [E] (or [F,E]) unit face embedding, or None.
             emotion: what to feel: a text ("barely holding back tears"), or the pooled embedding of one, float [Dt] or
                 [F,Dt]. A model without an emotion branch logs it and does not follow it.
-            num_inference_steps: DDIM steps.
+            num_inference_steps: DDIM steps; None takes `base.steps`. A direct base renders in one evaluation.
             guidance_audio, guidance_identity, guidance_emotion, guidance_action_units: scale of each condition; 1
                 takes it as it is, above 1 follows it more (one or two more passes through the U-Net for each that is
-                not 1; see `models.sampling.Guidance`). That of the emotion can be four numbers: at neutral and at the
-                intensities 1, 2 and 3, between which the scale follows what the text asks for.
+                not 1; see `models.sampling.Guidance`). None for the sound takes `base.guidance_audio`. That of the
+                emotion can be four numbers: at neutral and at the intensities 1, 2 and 3, between which the scale
+                follows what the text asks for.
             generator: source of the noise where `initial_noise` is not given.
             initial_noise: [4,h,w], shared by all frames (see `sample_noise`).
-            batch_size: frames in the U-Net at a time; bounds memory, does not change the result. With temporal
-                attention the U-Net sees `config.window` frames at a time instead.
+            batch_size: frames in the U-Net at a time; bounds memory, does not change the result. A denoiser that
+                `sees_windows` gets `config.window` frames at a time instead.
             callback: called as callback(done, total) after each step.
             action_units: float [F,20] (or [20]) in the order of `models.action_units.AUS`, 0..1; None leaves them to
                 the other conditions.
@@ -237,20 +247,20 @@ class DubPipeline(DiffusionPipeline):
         shot.give(given)
         noise = self.sample_noise(generator) if initial_noise is None else initial_noise.reshape(self.latent_shape)
         scales: dict[str, float | Tensor] = {
-            "audio": guidance_audio,
+            "audio": self.base.guidance_audio if guidance_audio is None else guidance_audio,
             "identity": guidance_identity,
             "emotion": follow,
             "action_units": guidance_action_units,
         }
         count = len(shot.frames)
-        chunk = batch_size if self.motion_adapter is None else max(count, 1)
-        total, out = -(-count // chunk) * num_inference_steps, np.empty_like(shot.frames)
+        chunk = max(count, 1) if self.denoiser.sees_windows else batch_size
+        steps = 1 if self.base.direct else num_inference_steps or self.base.steps
+        total, out = -(-count // chunk) * steps, np.empty_like(shot.frames)
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))
-            steps_before = start // chunk * num_inference_steps
+            counting = _counting(callback, start // chunk * steps, total)
             out[part] = self._render(
-                shot.part(part), noise, num_inference_steps, _of_part(scales, part, count), batch_size,
-                _counting(callback, steps_before, total),
+                shot.part(part), noise, steps, _of_part(scales, part, count), batch_size, counting
             )  # fmt: skip
         return out
 
@@ -268,10 +278,10 @@ class DubPipeline(DiffusionPipeline):
     def _conditions(self, shot: Shot, images: Tensor, batch_size: int) -> Conditions:
         """What the shot gives the denoiser; `images` are its frames, on the device."""
         count, where = len(images), torch.from_numpy(shot.mask).to(images)[:, None]
-        masked_latents = self._encode(images * (1 - where), batch_size)
+        masked_latents = self._encode(masked(images, where, self.base.masked_fill), batch_size)
         reference_latents = self._encode(to_images(shot.reference).to(images), batch_size)
         visual = visual_channels(where, masked_latents, reference_latents.expand_as(masked_latents))
-        conditions = Conditions(visual, where, window=None if self.motion_adapter is None else count)
+        conditions = Conditions(visual, where, window=count if self.denoiser.sees_windows else None)
         for name, value in shot.values.items():
             setattr(conditions, name, value.to(images).expand(count, *value.shape[1:]))
         return conditions
@@ -292,7 +302,7 @@ class DubPipeline(DiffusionPipeline):
         images = to_images(shot.frames).to(device, dtype)
         compute = self.compute_dtype or fast_dtype(device)
         windows = None
-        if self.motion_adapter is not None:
+        if self.denoiser.sees_windows:
             windows = context_windows(count, self.config.window, self.config.window_overlap)
         with torch.autocast(device.type, compute, enabled=dtype == torch.float32 and compute != dtype):
             guidance = Guidance(self.denoiser, self._conditions(shot, images, batch_size), scales)

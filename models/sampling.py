@@ -133,7 +133,7 @@ def denoise(
     dtype: torch.dtype = torch.float32,
     on_step: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """Latents [F,4,h,w] from noise of unit variance [F,4,h,w] in `steps` steps.
+    """Latents [F,4,h,w] from noise of unit variance [F,4,h,w] in `steps` steps; of a direct base in one evaluation.
 
     Args:
         guidance: predicts, for all F frames.
@@ -144,14 +144,21 @@ def denoise(
         on_step: called with the number of steps done.
     """
     count = len(latents)
+
+    def predict(scaled: Tensor, timestep: Tensor) -> Tensor:
+        if windows is None:
+            return guidance.predict(scaled, timestep)
+        return over_windows(partial(guidance.predict, scaled, timestep), windows, count)
+
+    if guidance.denoiser.base.direct:
+        made = predict(latents.to(dtype), torch.zeros((), dtype=torch.long, device=latents.device)).float()
+        if on_step:
+            on_step(1)
+        return made
     scheduler.set_timesteps(steps, device=latents.device)
     latents = latents * scheduler.init_noise_sigma
     for index, timestep in enumerate(scheduler.timesteps):
-        scaled = scheduler.scale_model_input(latents, timestep).to(dtype)
-        if windows is None:
-            prediction = guidance.predict(scaled, timestep)
-        else:
-            prediction = over_windows(partial(guidance.predict, scaled, timestep), windows, count)
+        prediction = predict(scheduler.scale_model_input(latents, timestep).to(dtype), timestep)
         latents = scheduler.step(prediction.float(), timestep, latents).prev_sample
         if on_step:
             on_step(index + 1)

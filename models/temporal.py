@@ -6,7 +6,8 @@ arXiv:2307.04725), so public motion modules load; they run as hooks, so the U-Ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -65,6 +66,49 @@ def motion_hooks(unet: UNet2DConditionModel, adapter: MotionAdapter, frames: int
         layers = getattr(block, "attentions", None) or block.resnets
         pairs += [(layer, change(module)) for layer, module in zip(layers, added.motion_modules, strict=False)]
     return pairs
+
+
+@contextmanager
+def norms_over_window(unet: UNet2DConditionModel, adapter: MotionAdapter | None, frames: int) -> Iterator[None]:
+    """While open, `unet` normalises as LatentSync's code does, which differs from diffusers' in both directions.
+
+    The GroupNorms of the residual blocks and of the output take their statistics over all frames of a window together;
+    those at the head of the adapter's modules over each frame alone. The transformers' stay as they are, each frame
+    alone.
+
+    Args:
+        frames: length of a window; the batch is windows x frames.
+    """
+
+    def joined(module: nn.Module, inputs: Any) -> Tensor:
+        return inputs[0].unflatten(0, (-1, frames)).transpose(1, 2)
+
+    def parted(module: nn.Module, inputs: Any, output: Tensor | None = None) -> Tensor:
+        return (inputs[0] if output is None else output).transpose(1, 2).flatten(0, 1)
+
+    def joined_again(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        return joined(module, (output,))
+
+    blocks = (*unet.down_blocks, unet.mid_block, *unet.up_blocks)
+    over = [norm for block in blocks for resnet in block.resnets for norm in (resnet.norm1, resnet.norm2)]
+    handles = []
+    for norm in (*over, unet.conv_norm_out):
+        handles += [norm.register_forward_pre_hook(joined), norm.register_forward_hook(parted)]
+    for module in () if adapter is None else motion_modules(adapter):
+        handles += [
+            module.norm.register_forward_pre_hook(parted), module.norm.register_forward_hook(joined_again),
+        ]  # fmt: skip
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def motion_modules(adapter: MotionAdapter) -> list[Any]:
+    """All temporal transformers of an adapter."""
+    blocks = (*adapter.down_blocks, *(() if adapter.mid_block is None else (adapter.mid_block,)), *adapter.up_blocks)
+    return [module for block in blocks for module in block.motion_modules]
 
 
 def context_windows(count: int, window: int, overlap: int) -> list[slice]:

@@ -1,0 +1,98 @@
+"""Narrow checkpoints in the layouts of LatentSync's and MuseTalk's releases, with weights that follow from their names.
+
+`tests/models/data` holds what the projects' own code computes with these weights and `sample`, `context`: LatentSync's
+`UNet3DConditionModel` (commit a229c39) at timestep 481, MuseTalk's `UNet` and `PositionalEncoding` (commit 0a89dec) at
+timestep 0, both in float32 on a CPU.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import MotionAdapter, UNet2DConditionModel
+from torch import Tensor
+
+DATA = Path(__file__).with_name("data")
+WIDTHS, CONTEXT, FRAMES = (32, 64, 96, 96), 16, 16
+TIMESTEP = 481
+Motion = Literal["plain", "decoder", "full"]
+
+
+def values(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Normal numbers that a name stands for, float64: RandomState's stream is frozen."""
+    return np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+
+
+def weights_of(shapes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of these keys and shapes; positions stay what they are."""
+    made = {}
+    for key, tensor in shapes.items():
+        if key.endswith(".pe"):
+            made[key] = tensor.clone()
+            continue
+        value = values(key, tuple(tensor.shape))
+        if tensor.ndim == 1:
+            value = 0.1 * value + float(key.endswith("weight"))
+        else:
+            value = value / np.sqrt(np.prod(tensor.shape[1:]))
+        made[key] = torch.from_numpy(value.astype(np.float32))
+    return made
+
+
+def unet_shapes(in_channels: int) -> dict[str, Tensor]:
+    """The keys and shapes of a narrow U-Net."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(
+            in_channels=in_channels, out_channels=4, block_out_channels=WIDTHS, cross_attention_dim=CONTEXT,
+            attention_head_dim=8, layers_per_block=2, norm_num_groups=32,
+        )  # fmt: skip
+    return unet.state_dict()
+
+
+def motion_shapes(motion: Motion) -> dict[str, Tensor]:
+    """The keys of LatentSync's motion modules with their shapes; positions with their values."""
+    adapter = MotionAdapter(
+        block_out_channels=WIDTHS, motion_layers_per_block=2, motion_max_seq_length=24, use_motion_mid_block=False
+    )
+    theirs = {}
+    for key, tensor in adapter.state_dict().items():
+        if motion == "decoder" and key.startswith("down_blocks."):
+            continue
+        head, module, rest = key.partition(".motion_modules.")
+        number, _, rest = rest.partition(".")
+        for old, new in (("norm1.", "norms.0."), ("norm2.", "norms.1."), ("norm3.", "ff_norm."),
+                         ("attn1.", "attention_blocks.0."), ("attn2.", "attention_blocks.1.")):  # fmt: skip
+            rest = rest.replace(old, new)
+        place = f"{head}{module}{number}.temporal_transformer."
+        names = [rest]
+        if rest.endswith("pos_embed.pe"):
+            names = [rest.replace("pos_embed", f"attention_blocks.{n}.pos_encoder") for n in (0, 1)]
+        theirs |= {place + name: tensor for name in names}
+    return theirs
+
+
+def narrow_latentsync(motion: Motion = "plain") -> dict[str, Any]:
+    """What a file of LatentSync's holds: `state_dict` and `global_step`."""
+    shapes = unet_shapes(13) | ({} if motion == "plain" else motion_shapes(motion))
+    return {"global_step": 12000, "state_dict": weights_of(shapes)}
+
+
+def narrow_musetalk() -> dict[str, Tensor]:
+    """What MuseTalk's `unet.pth` holds: a bare state dict."""
+    return weights_of(unet_shapes(8))
+
+
+def sample(frames: int = FRAMES) -> Tensor:
+    """What the recorded U-Nets were given, [F,13,8,16]: frames of unlike contrast (MuseTalk: the last 8 channels)."""
+    noise = torch.from_numpy(values("sample", (FRAMES, 13, 8, 16)).astype(np.float32))
+    return (noise * (0.5 + torch.arange(FRAMES) / 8)[:, None, None, None])[:frames]
+
+
+def context(frames: int = FRAMES) -> Tensor:
+    """Audio tokens [F,50,16]."""
+    return torch.from_numpy(values("context", (FRAMES, 50, CONTEXT)).astype(np.float32))[:frames]
