@@ -9,32 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import crops, masks
+from tasks.alignments import EYES_APART
 
 Picture = NDArray[np.uint8]
 Alpha = NDArray[np.float32]
 
 _LARGEST_SHIFT = 30.0  # grey levels; a greater difference at the rim is a moved jaw, not a colour
-# In crop sides, whose eyes lie 0.31 apart: how far the chin may drop, the margin round the face, its soft edge.
+# In sides of a crop whose eyes lie 0.31 apart: how far the chin may drop, the margin round the face, its soft edge.
 _CHIN_DROP, _FACE_MARGIN, _FACE_SOFT = 0.12, 0.03, 0.05
 _BROW_RISE = 0.18  # how far the forehead rises above the ears' height
+_RIM = {"studio": 1.0, "latentsync": 1.0, "musetalk": 0.5}
+# Soft edges by alignment: MuseTalk's crop ends a little below the chin, which a wide edge would leave half as it was.
 _REACH = 0.12  # sigma in crop sides over which the rim's colours are carried inward
 
 
 @lru_cache(maxsize=8)
-def paste_alpha(size: int, feather: float, whole_face: bool = False) -> Alpha:
+def paste_alpha(size: int, feather: float, whole_face: bool = False, alignment: str = "studio") -> Alpha:
     """float32[size,size]: how much of the generated crop shows, 0 outside and at the rim of the mask, 1 inside.
 
     Args:
         feather: width of the soft edge in crop sides.
         whole_face: the mask is that of a portrait, not of a dub.
+        alignment: of the crop (tasks/alignments.py).
     """
-    mask = masks.whole_face_mask(size) if whole_face else masks.dub_mask(size)
-    alpha = masks.feather(mask, feather * size)
+    mask = masks.model_mask(alignment, size, whole_face)
+    alpha = masks.feather(mask, _RIM[alignment] * feather * size)
     alpha.flags.writeable = False
     return alpha
 
 
-def face_alpha(outline: NDArray[np.floating], size: int, whole_face: bool = False) -> Alpha:
+def face_alpha(outline: NDArray[np.floating], size: int, whole_face: bool = False, alignment: str = "studio") -> Alpha:
     """float32[size,size]: 1 on the face and a margin, 0 beyond: what lies beside a face needs no repainting.
 
     The margin is wide below the chin, which may have to drop for the new words.
@@ -42,15 +46,17 @@ def face_alpha(outline: NDArray[np.floating], size: int, whole_face: bool = Fals
     Args:
         outline: [33,2], the face from ear to ear by way of the chin, crop pixels.
         whole_face: with the forehead, which lies above the outline.
+        alignment: of the crop; in one that is closer to the face, margins are wider.
     """
     points = np.asarray(outline, dtype=np.float32)
-    lowered = points + np.array([0, _CHIN_DROP * size], dtype=np.float32)
-    raised = points[: 0 if not whole_face else None] - np.array([0, _BROW_RISE * size], dtype=np.float32)
+    unit = size * (EYES_APART[alignment] / EYES_APART["studio"])
+    lowered = points + np.array([0, _CHIN_DROP * unit], dtype=np.float32)
+    raised = points[: 0 if not whole_face else None] - np.array([0, _BROW_RISE * unit], dtype=np.float32)
     hull = cv2.convexHull(np.concatenate([points, lowered, raised])).reshape(-1, 2)
     inside = np.zeros((size, size), dtype=np.uint8)
     cv2.fillConvexPoly(inside, np.rint(hull * 16).astype(np.int32), 1, shift=4)
     distance = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-    ramp = np.clip(1 - (distance / size - _FACE_MARGIN) / _FACE_SOFT, 0, 1)
+    ramp = np.clip(1 - (distance / unit - _FACE_MARGIN) / _FACE_SOFT, 0, 1)
     return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
 
 
@@ -74,7 +80,7 @@ def paste(frame: Picture, crop: Picture, matrix: NDArray, alpha: Alpha) -> tuple
     """Blends a crop [S,S,3] into a writable frame [H,W,3] in place; returns the box touched (x0,y0,x1,y1, exclusive).
 
     Args:
-        matrix: similarity [2,3], frame → this crop.
+        matrix: affine [2,3], frame → this crop.
         alpha: float32 [S,S], share of the crop in the result. Where it is 0 the frame keeps its exact values.
     """
     height, width = frame.shape[:2]

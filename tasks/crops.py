@@ -2,7 +2,8 @@
 
 The similarity is fitted to the two eyes and the nose only. The mouth corners of the five detector points move with
 speech; a crop aligned on them would tell the model how far the mouth is open before it has heard a sound. (LatentSync
-aligns by three points, both brows and the nose, for the same reason.)
+aligns by three points, both brows and the nose, for the same reason.) Public checkpoints want other crops, uneven ones
+too (tasks/alignments.py): cutting out and putting back take any affine matrix.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def crop_matrix(kps: NDArray, size: int = CROP_SIZE) -> Matrix:
 
 
 def scale_of(matrix: NDArray) -> float:
-    """Crop pixels per frame pixel of a similarity [2,3]."""
-    return float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    """Crop pixels per frame pixel of a matrix [2,3], along the axis of the crop where they are fewer."""
+    return float(min(np.hypot(matrix[0, 0], matrix[0, 1]), np.hypot(matrix[1, 0], matrix[1, 1])))
 
 
 def invert(matrix: NDArray) -> Matrix:
@@ -66,16 +67,18 @@ def rescale(matrix: NDArray, factor: float) -> Matrix:
 
 
 def transform_points(matrix: NDArray, points: NDArray) -> NDArray[np.float32]:
-    """Points [..., 2] through a similarity [2,3]; float32 of the same shape."""
+    """Points [..., 2] through a matrix [2,3]; float32 of the same shape."""
     matrix = np.asarray(matrix, dtype=np.float64)
     return (np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
-def smooth_matrices(matrices: NDArray, pts: NDArray, sigma_s: float = 0.06) -> Matrix:
+def smooth_matrices(
+    matrices: NDArray, pts: NDArray, sigma_s: float = 0.06, pivot: NDArray = TEMPLATE[2] * CROP_SIZE
+) -> Matrix:
     """Takes the detector's tremble out of a track's similarities: [T,2,3] and times [T] in seconds -> float64[T,2,3].
 
-    Each of log scale, angle and position (where the crop's nose lies in the frame) is replaced by a straight line
-    fitted around each frame with Gaussian weights in time, `sigma_s` wide. A line rather than a mean, so that a
+    Each of log scale, angle and position (where `pivot`, the crop's nose, lies in the frame) is replaced by a straight
+    line fitted around each frame with Gaussian weights in time, `sigma_s` wide. A line rather than a mean, so that a
     steadily moving head is not dragged behind and the ends of a track are not pulled inward; weights in seconds
     rather than frames, so that a variable frame rate is no special case.
     """
@@ -86,19 +89,19 @@ def smooth_matrices(matrices: NDArray, pts: NDArray, sigma_s: float = 0.06) -> M
     pts = np.asarray(pts, dtype=np.float64)
     a = matrices[:, 0, 0] + 1j * matrices[:, 1, 0]
     b = matrices[:, 0, 2] + 1j * matrices[:, 1, 2]
-    pivot = complex(*(TEMPLATE[2] * CROP_SIZE))  # position is smoothed at the nose
-    nose = (pivot - b) / a
+    nose_in_crop = complex(*pivot)
+    nose = (nose_in_crop - b) / a
     values = np.stack([np.log(np.abs(a)), np.unwrap(np.angle(a)), nose.real, nose.imag], axis=1)
-    smooth = _local_lines(values, pts, sigma_s)
+    smooth = local_lines(values, pts, sigma_s)
     a = np.exp(smooth[:, 0] + 1j * smooth[:, 1])
-    b = pivot - a * (smooth[:, 2] + 1j * smooth[:, 3])
+    b = nose_in_crop - a * (smooth[:, 2] + 1j * smooth[:, 3])
     out = np.empty_like(matrices)
     out[:, 0, 0], out[:, 0, 1], out[:, 0, 2] = a.real, -a.imag, b.real
     out[:, 1, 0], out[:, 1, 1], out[:, 1, 2] = a.imag, a.real, b.imag
     return out
 
 
-def _local_lines(values: NDArray, pts: NDArray, sigma_s: float) -> NDArray[np.float64]:
+def local_lines(values: NDArray, pts: NDArray, sigma_s: float) -> NDArray[np.float64]:
     """Value at each time of the weighted line through its neighbours within 3 sigma: [T,C], [T] -> [T,C]."""
     out = np.empty_like(values)
     starts = np.searchsorted(pts, pts - 3 * sigma_s, side="left")
@@ -158,3 +161,21 @@ def unwarp(crop: NDArray, matrix: NDArray, box: tuple[int, int, int, int], *, bo
     flags = (cv2.INTER_LINEAR if zero else cv2.INTER_CUBIC) | cv2.WARP_INVERSE_MAP
     mode = cv2.BORDER_CONSTANT if zero else cv2.BORDER_REPLICATE
     return np.asarray(cv2.warpAffine(crop, back, (x1 - x0, y1 - y0), flags=flags, borderMode=mode, borderValue=0))
+
+
+def no_finer_than_the_frame(crop: NDArray, alpha: NDArray, matrix: NDArray) -> tuple[NDArray, NDArray, Matrix]:
+    """A square crop with its alpha, made smaller where it has twice the frame's pixels or more, ready to be put back.
+
+    Sampling a crop of 512 pixels at every third one would shimmer from frame to frame. Halved as often as it can be.
+    """
+    matrix, side = np.asarray(matrix, dtype=np.float64), crop.shape[0]
+    parts = 1
+    while scale_of(matrix) >= 2 * parts and side % (2 * parts) == 0:
+        parts *= 2
+    if parts == 1:
+        return crop, alpha, matrix
+    size = (side // parts, side // parts)
+    small = matrix / parts
+    small[:, 2] += (1 / parts - 1) / 2  # pixel centres stay where they were
+    crop, alpha = (cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (crop, alpha))
+    return np.asarray(crop), np.asarray(alpha), small

@@ -32,6 +32,18 @@ MIDDLE_BOX = (0.25, 0.22, 0.75, 0.88)
 """What is face in every aligned crop: no hair, no background."""
 MIDDLE_RADIUS = 0.22
 
+WHOLE_BOX = (0.04, 0.05, 0.96, 0.98)
+"""The same for the whole face in the narrower crops of public checkpoints."""
+
+_LATENTSYNC_EDGES = np.array([
+    (95, 9, 248), (148, 9, 248), (150, 11, 246), (163, 12, 245), (171, 13, 244), (178, 16, 240), (185, 21, 235),
+    (193, 26, 230), (200, 33, 224), (208, 40, 217), (215, 49, 209), (222, 60, 200), (229, 74, 188), (235, 87, 174),
+    (239, 99, 165), (241, 108, 157), (242, 131, 153),
+])  # fmt: skip
+"""Row, first column and the one after the last that LatentSync repaints, of 256; straight lines between."""
+_LATENTSYNC_NOSE = (128, 78, 178)
+"""Above this row these columns are kept: nose and eyes."""
+
 OUTSIDE, FACE, LIPS, EYES = 0, 1, 2, 3
 """Labels of the masks kept in CLIPS rows."""
 
@@ -50,6 +62,40 @@ def dub_mask(size: int) -> Mask:
 def whole_face_mask(size: int) -> Mask:
     """float32[size,size], 1 where the model repaints a portrait: brows, eyes and all. Fixed, as `dub_mask` is."""
     return _rounded_box(size, FACE_BOX, FACE_RADIUS).copy()
+
+
+def model_mask(alignment: str, size: int, whole_face: bool = False) -> Mask:
+    """float32[size,size], 1 where a base of that alignment repaints (tasks/alignments.py); fixed, a fresh copy.
+
+    The public checkpoints' are hard, as they were trained with: LatentSync's fixed one (its mask.png, redrawn from its
+    outline), and the lower half, whole width, for MuseTalk. They know no whole face: that one is ours.
+
+    Raises:
+        ValueError: no such alignment.
+    """
+    if alignment == "studio":
+        return whole_face_mask(size) if whole_face else dub_mask(size)
+    if alignment not in ("latentsync", "musetalk"):
+        raise ValueError(f"there is no mask for crops of alignment {alignment!r}")
+    if whole_face:
+        return _rounded_box(size, WHOLE_BOX, FACE_RADIUS).copy()
+    return _latentsync(size).copy() if alignment == "latentsync" else _lower_half(size)
+
+
+def _lower_half(size: int) -> Mask:
+    return np.repeat((np.arange(size) >= size // 2).astype(np.float32)[:, None], size, axis=1)
+
+
+@lru_cache(maxsize=8)
+def _latentsync(size: int) -> Mask:
+    rows, first, last = _LATENTSYNC_EDGES.T.astype(np.float64)
+    centres = (np.arange(size) + 0.5) * 256 / size
+    x, y = np.meshgrid(centres, centres - 0.5)
+    inside = (x >= np.interp(y, rows, first)) & (x < np.interp(y, rows, last))
+    inside &= (y >= rows[0] - 0.5) & (y < rows[-1] + 0.5)
+    below, left, right = _LATENTSYNC_NOSE
+    inside &= (y >= below - 0.5) | (x < left) | (x >= right)
+    return inside.astype(np.float32)
 
 
 def eye_region(size: int) -> Mask:

@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from models.faces import Face
 from models.landmarks106 import CONTOUR, mouth_opening
 from tasks import crops
+from tasks.alignments import ANCHORS, anchors_of
 from tasks.config import Tracks
 from tasks.shots import Shot
 
@@ -26,7 +27,8 @@ Floats = NDArray[np.float64]
 
 _PATCH = 64  # side of the small aligned crop in which the mouth's motion is measured
 _OUTLINE = list(CONTOUR)
-_ROW = 17 + 2 * len(_OUTLINE)  # floats kept per observation: bbox 4, score, kps 10, opening, motion, outline
+_REST = 17 + 2 * len(_OUTLINE)
+_ROW = _REST + 2 * len(ANCHORS)  # floats kept per observation: bbox 4, score, kps 10, opening, motion, outline, anchors
 
 
 @dataclass
@@ -37,7 +39,8 @@ class Track:
     filled in; detected bool [T]; matrices float64 [T,2,3] smoothed, frame → 128 px crop; opening float32 [T] of the
     mouth in eye distances (NaN unless the pack measures landmarks); motion float32 [T] of the mouth (grey levels);
     outline float32 [T,33,2] frame pixels, smoothed: the face from ear to ear by way of the chin (guessed from the five
-    points where the pack measures no landmarks);
+    points where the pack measures no landmarks); anchors float32 [T,4,2] frame pixels: what the crops of public
+    checkpoints are aligned to (`alignments.ANCHORS`);
     landmarks float32 [T,106,2] frame pixels, or None where they were not kept; looked bool [T]: frames in which faces
     were looked for.
     """
@@ -55,6 +58,7 @@ class Track:
     opening: NDArray[np.float32]
     motion: NDArray[np.float32]
     outline: NDArray[np.float32]
+    anchors: NDArray[np.float32]
     landmarks: NDArray[np.float32] | None
 
     def __len__(self) -> int:
@@ -171,8 +175,8 @@ class Tracker:
         opening = float(mouth_opening(face.landmarks)) if face.landmarks_measured else float("nan")
         track.measured = face.landmarks_measured
         track.indices.append(index)
-        outline = face.landmarks[_OUTLINE].ravel().tolist()
-        track.rows.extend([*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion, *outline])
+        points = [*face.landmarks[_OUTLINE].ravel().tolist(), *anchors_of(face.landmarks).ravel().tolist()]
+        track.rows.extend([*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion, *points])
         if self._keep:
             track.landmarks.append(np.asarray(face.landmarks, dtype=np.float32))
 
@@ -230,7 +234,8 @@ class Tracker:
             matrices=crops.smooth_matrices(raw, pts, self._config.smooth_s),
             opening=filled[:, 15],
             motion=motion,
-            outline=_smooth(filled[:, 17:], pts, self._config.smooth_s).reshape(-1, len(_OUTLINE), 2),
+            outline=_smooth(filled[:, 17:_REST], pts, self._config.smooth_s).reshape(-1, len(_OUTLINE), 2),
+            anchors=filled[:, _REST:].reshape(-1, len(ANCHORS), 2),
             landmarks=landmarks,
         )
 
