@@ -29,6 +29,9 @@ CANDIDATES = 8
 """Frames among which such a reference is looked for: about as many as a renderer keeps."""
 OTHER_TAKE = 0.85
 """Share of the samples whose reference is from another clip of their scene, where there is one: another expression."""
+SAME_PERSON = 0.35
+"""Cosine of their identities from which two clips show one person (as `tracks.same_person`): a scene's mirror image is
+another scene, but nobody else."""
 REFERENCE_GAP_S = 0.5
 """A reference of the same clip is at least so far away, if there is a frame: its mouth must not give the answer."""
 
@@ -74,8 +77,8 @@ class LatentFiles:
         context: frames of sound on each side of a frame.
         size: side S of the masks.
         whole_face: share of the samples in which the whole face is to be generated, not its lower part.
-        exchange: share of those in which the surroundings are those of another scene, turned alike: there only the
-            reference and the identity tell whose face it is.
+        exchange: share of those in which the surroundings are those of another person, turned alike: there only the
+            reference and the identity tell whose face it is. Where all clips show one person, none.
     """
 
     def __init__(
@@ -85,17 +88,18 @@ class LatentFiles:
         self.context, self.size, self.whole_face, self.exchange = context, size, whole_face, exchange
         self.moods: list[tuple[int, int]] = []
         self.captions: list[str] = []
-        self.scenes: list[str] = []
         scenes: dict[str, list[int]] = {}
+        identities = []
         for number, file in enumerate(self.files):
             with safe_open(str(file), "pt") as stored:
                 about = stored.metadata() or {}
+                identities.append(stored.get_tensor("identity").numpy())
             emotion, intensity = about.get("emotion", ""), int(about.get("intensity", 0))
             self.moods.append((EMOTIONS.index(emotion) if emotion in EMOTIONS else 0, intensity))
             self.captions.append(about.get("caption", ""))
-            self.scenes.append(about.get("scene", str(file)))
-            scenes.setdefault(self.scenes[-1], []).append(number)
-        self._others = {number: group for group in scenes.values() for number in group if len(group) > 1}
+            scenes.setdefault(about.get("scene", str(file)), []).append(number)
+        self._takes = {number: group for group in scenes.values() for number in group}
+        self._identities = np.array(identities, np.float32)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -128,7 +132,7 @@ class LatentFiles:
                 "action_units": latents.new_zeros(window, len(AUS)),
                 "has_action_units": torch.full((window,), float("action_units" in keys)),
             }
-            small = latents.shape[-2:]
+            small = (latents.shape[-2], latents.shape[-1])
             sample["eyes"] = _small(eye_region, self.size, small).expand(window, -1, -1, -1)
             sample["own"] = latents.new_ones(window, 1, *small)
             sample["has_identity"] = (sample["identity"].abs().sum(1) > 0).float()
@@ -136,8 +140,8 @@ class LatentFiles:
                 sample["action_units"] = _rows(stored, "action_units", frames).float()
             pose = stored.get_tensor("pose").numpy()[frames].mean(0)
             sample |= self._reference(rng, number, pts, frames, pose, stored)
-        if whole and rng.random() < self.exchange:
-            sample["masked"] = self._surroundings(rng, number, pose, window)
+        if whole and rng.random() < self.exchange and len(strangers := self._strangers(number)):
+            sample["masked"] = self._surroundings(rng.permutation(strangers)[:CANDIDATES], pose, window)
             sample["own"] = _small(face_middle, self.size, small).expand(window, -1, -1, -1)
         for name, value in zip(("emotion", "intensity", "clip"), (*self.moods[number], number), strict=True):
             sample[name] = torch.full((window,), value)
@@ -146,7 +150,7 @@ class LatentFiles:
     def _reference(
         self, rng: np.random.Generator, number: int, pts: Any, frames: list[int], pose: Any, stored: Any
     ) -> dict[str, Tensor]:
-        others = [other for other in self._others.get(number, ()) if other != number]
+        others = [other for other in self._takes[number] if other != number]
         if others and rng.random() < OTHER_TAKE:
             with safe_open(str(self.files[others[int(rng.integers(len(others)))]]), "pt") as take:
                 return _look(take, np.arange(take.get_slice("pts").get_shape()[0]), rng, pose, len(frames))
@@ -156,10 +160,14 @@ class LatentFiles:
             far = np.flatnonzero(apart >= 0.8 * apart.max())  # a short clip: as far as there is
         return _look(stored, far, rng, pose, len(frames))
 
-    def _surroundings(self, rng: np.random.Generator, number: int, pose: Any, window: int) -> Tensor:
-        """What another scene shows round a face that is turned like `pose`, [window,4,h,w]."""
-        tried = [int(other) for other in rng.integers(len(self.files), size=CANDIDATES)]
-        others = [other for other in tried if self.scenes[other] != self.scenes[number]] or [number]
+    def _strangers(self, number: int) -> NDArray[np.intp]:
+        """The files of other scenes that show another person, as far as that is known."""
+        other = self._identities @ self._identities[number] < SAME_PERSON
+        other[self._takes[number]] = False
+        return np.flatnonzero(other)
+
+    def _surroundings(self, others: NDArray[np.intp], pose: Any, window: int) -> Tensor:
+        """What that of the files `others` shows whose face is turned most like `pose`, round it: [window,4,h,w]."""
         poses = []
         for other in others:
             with safe_open(str(self.files[other]), "pt") as stored:
@@ -204,6 +212,7 @@ def _mask(size: int, whole: bool) -> Tensor:
     return torch.from_numpy(whole_face_mask(size) if whole else dub_mask(size))[None, None]
 
 
+@lru_cache(maxsize=4)
 def _small(region: Callable[[int], NDArray[np.float32]], size: int, shape: tuple[int, int]) -> Tensor:
     """A fixed region of the crop at the size of the latents, [1,1,h,w]."""
     return F.interpolate(torch.from_numpy(region(size))[None, None], size=shape, mode="area")

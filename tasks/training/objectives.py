@@ -52,8 +52,10 @@ def clear_samples(scheduler: Any, timesteps: Tensor, most: int) -> Tensor:
 
 
 def decoded(vae: nn.Module, clean: Tensor, batch: LatentBatch, rows: Tensor) -> Tensor:
-    """Frames float [K,3,S,S] in 0..1 of the clean latents of `rows`; beyond the mask they are the clip's own."""
-    inside = region_of(batch)[rows]
+    """Frames float [K,3,S,S] in 0..1 of the clean latents of `rows`; what is not judged is the clip's own: all beyond
+    the mask, and where a face stands in another's surroundings all but its middle.
+    """
+    inside = (region_of(batch) * batch.own)[rows]
     latents = clean[rows] * inside + batch.latents[rows] * (1 - inside)
     return (decode(vae, latents).float() + 1) / 2
 

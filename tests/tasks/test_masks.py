@@ -1,8 +1,11 @@
 """Masks: the dubbed region is fixed, and the labels lie where the landmarks say."""
 
-import numpy as np
+from collections.abc import Callable
 
-from models.landmarks106 import MEAN_SHAPE, derive
+import numpy as np
+import pytest
+
+from models.landmarks106 import LEFT_BROW, MEAN_SHAPE, RIGHT_BROW, derive
 from tasks import crops, masks
 
 KPS = np.concatenate([crops.TEMPLATE, [[0.40, 0.74], [0.60, 0.74]]]) * 128
@@ -32,6 +35,33 @@ def test_dub_mask_scales_with_the_crop() -> None:
 def test_dub_mask_is_a_copy() -> None:
     masks.dub_mask(64)[:] = 0
     assert masks.dub_mask(64).max() == 1
+
+
+def test_the_eye_region_holds_eyes_and_brows_and_nothing_that_is_dubbed() -> None:
+    region, points = masks.eye_region(128), landmarks()
+    eyes = masks.eye_mask(points, 128)
+    assert region.shape == (128, 128) and region.dtype == np.float32
+    assert (region * eyes).sum() == eyes.sum() > 0
+    brows = np.round(points[[*LEFT_BROW, *RIGHT_BROW]]).astype(int)
+    assert region[brows[:, 1], brows[:, 0]].min() == 1
+    assert (region * masks.dub_mask(128)).max() == 0
+    assert np.allclose(region, region[:, ::-1])
+
+
+def test_the_middle_of_the_face_holds_what_a_face_is_known_by_and_no_background() -> None:
+    middle, points = masks.face_middle(128), landmarks()
+    for part in (masks.eye_mask(points, 128), masks.lip_mask(points, 128)):
+        assert (middle * part).sum() == part.sum() > 0
+    assert middle[masks.face_mask(points, 128) < 0.5].sum() < 0.01 * middle.sum()
+    assert np.array_equal(middle * masks.whole_face_mask(128), middle), "it is repainted wholly"
+    assert np.allclose(middle, middle[:, ::-1])
+
+
+@pytest.mark.parametrize("region", [masks.dub_mask, masks.whole_face_mask, masks.eye_region, masks.face_middle])
+def test_fixed_regions_scale_with_the_crop_and_are_copies(region: Callable[[int], np.ndarray]) -> None:
+    assert region(64).mean() == pytest.approx(region(256).mean(), abs=0.01)
+    region(64)[:] = 0
+    assert region(64).max() == 1
 
 
 def test_feather_stays_inside_the_mask() -> None:
