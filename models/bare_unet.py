@@ -6,6 +6,7 @@ network of the same layout loads too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ HEADS, GROUPS = 8, 32
 """Attention heads and normalisation groups, which no shape tells: Stable Diffusion 1.5's, kept by both releases."""
 
 _SHOWN = 3  # names in a message
-_CROSS = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+_CROSS = ("", "CrossAttn")
+_CONTEXT = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 
 
 def load_unet(
@@ -66,28 +68,25 @@ def unet_settings(weights: Mapping[str, Tensor], made_of: str, path: Path) -> di
         UnusableCheckpoint: a key that tells about it is missing.
     """
 
-    def count(pattern: str) -> int:
-        number = 0
-        while pattern.format(number) in weights:
-            number += 1
-        return number
+    def count(prefix: str) -> int:
+        numbers = [found[1] for key in weights if (found := re.match(re.escape(prefix) + r"(\d{1,3})\.", key))]
+        return 1 + max(map(int, numbers), default=0)
 
     def of(key: str) -> Tensor:
         return _get(weights, key, made_of, path)
 
-    blocks = max(1, count("down_blocks.{}.resnets.0.conv1.weight"))
-    down = [f"down_blocks.{number}.attentions.0.norm.weight" in weights for number in range(blocks)]
-    up = [f"up_blocks.{number}.attentions.0.norm.weight" in weights for number in range(blocks)]
+    def attends(block: str) -> bool:
+        return any(key.startswith(f"{block}.attentions.") for key in weights)
+
+    blocks = range(count("down_blocks."))
     return {
         "in_channels": of("conv_in.weight").shape[1],
         "out_channels": len(of("conv_out.weight")),
-        "block_out_channels": tuple(
-            len(of(f"down_blocks.{number}.resnets.0.conv1.weight")) for number in range(blocks)
-        ),
-        "down_block_types": tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in down),
-        "up_block_types": tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in up),
-        "layers_per_block": max(1, count("down_blocks.0.resnets.{}.conv1.weight")),
-        "cross_attention_dim": of(_CROSS).shape[-1],
+        "block_out_channels": tuple(len(of(f"down_blocks.{number}.resnets.0.conv1.weight")) for number in blocks),
+        "down_block_types": tuple(f"{_CROSS[attends(f'down_blocks.{number}')]}DownBlock2D" for number in blocks),
+        "up_block_types": tuple(f"{_CROSS[attends(f'up_blocks.{number}')]}UpBlock2D" for number in blocks),
+        "layers_per_block": count("down_blocks.0.resnets."),
+        "cross_attention_dim": of(_CONTEXT).shape[-1],
         "attention_head_dim": HEADS,  # diffusers' historical name: the number of heads
         "norm_num_groups": GROUPS,
     }

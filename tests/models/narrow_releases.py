@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,12 @@ from diffusers import MotionAdapter, UNet2DConditionModel
 from torch import Tensor
 
 DATA = Path(__file__).with_name("data")
-WIDTHS, CONTEXT, FRAMES = (32, 64, 96, 96), 16, 16
+Widths = tuple[int, int, int, int]
+WIDTHS: Widths = (32, 64, 96, 96)
+"""Of the recorded networks."""
+THIN: Widths = (32, 32, 32, 32)
+"""As narrow as 32 groups allow: a file of 5 MB."""
+CONTEXT, FRAMES = 16, 16
 TIMESTEP = 481
 Motion = Literal["plain", "decoder", "full"]
 
@@ -44,20 +50,20 @@ def weights_of(shapes: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-def unet_shapes(in_channels: int) -> dict[str, Tensor]:
+def unet_shapes(in_channels: int, widths: Widths = WIDTHS) -> dict[str, Tensor]:
     """The keys and shapes of a narrow U-Net."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(
-            in_channels=in_channels, out_channels=4, block_out_channels=WIDTHS, cross_attention_dim=CONTEXT,
+            in_channels=in_channels, out_channels=4, block_out_channels=widths, cross_attention_dim=CONTEXT,
             attention_head_dim=8, layers_per_block=2, norm_num_groups=32,
         )  # fmt: skip
     return unet.state_dict()
 
 
-def motion_shapes(motion: Motion) -> dict[str, Tensor]:
+def motion_shapes(motion: Motion, widths: Widths = WIDTHS) -> dict[str, Tensor]:
     """The keys of LatentSync's motion modules with their shapes; positions with their values."""
     adapter = MotionAdapter(
-        block_out_channels=WIDTHS, motion_layers_per_block=2, motion_max_seq_length=24, use_motion_mid_block=False
+        block_out_channels=widths, motion_layers_per_block=2, motion_max_seq_length=24, use_motion_mid_block=False
     )
     theirs = {}
     for key, tensor in adapter.state_dict().items():
@@ -76,15 +82,20 @@ def motion_shapes(motion: Motion) -> dict[str, Tensor]:
     return theirs
 
 
-def narrow_latentsync(motion: Motion = "plain") -> dict[str, Any]:
+@lru_cache(maxsize=6)
+def _weights(in_channels: int, motion: Motion, widths: Widths) -> dict[str, Tensor]:
+    temporal = {} if motion == "plain" else motion_shapes(motion, widths)
+    return weights_of(unet_shapes(in_channels, widths) | temporal)
+
+
+def narrow_latentsync(motion: Motion = "plain", widths: Widths = WIDTHS) -> dict[str, Any]:
     """What a file of LatentSync's holds: `state_dict` and `global_step`."""
-    shapes = unet_shapes(13) | ({} if motion == "plain" else motion_shapes(motion))
-    return {"global_step": 12000, "state_dict": weights_of(shapes)}
+    return {"global_step": 12000, "state_dict": dict(_weights(13, motion, widths))}
 
 
-def narrow_musetalk() -> dict[str, Tensor]:
+def narrow_musetalk(widths: Widths = WIDTHS) -> dict[str, Tensor]:
     """What MuseTalk's `unet.pth` holds: a bare state dict."""
-    return weights_of(unet_shapes(8))
+    return dict(_weights(8, "plain", widths))
 
 
 def sample(frames: int = FRAMES) -> Tensor:
