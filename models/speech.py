@@ -13,7 +13,7 @@ timestamp `t` looks at feature `50 t`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ PACKS = Path(__file__).parent / "packs"
 MEL_RATE = SAMPLE_RATE // HOP_LENGTH  # 100 mel frames a second
 FEATURE_RATE = MEL_RATE // 2  # 50 features a second
 NOMINAL_FPS = 25.0  # the frame rate that a context of "two video frames" is counted in
+Ends = Literal["repeat", "zeros"]
 ARTICULATORS = ("jaw", "wide", "round", "press", "tuck", "tongue")
 MEL_FLOOR = -0.34  # silence on whisper's scale, (log10 power + 4) / 4
 _LEAD = 320  # samples of silence on either side of the sound: the STFT window must not reflect it
@@ -125,11 +126,16 @@ class WhisperEncoder(nn.Module):
     Forward: mel float [B, n_mels, T] at 100 Hz → float [B, ceil(T / 2), layers, width] at 50 Hz. `layers` is the
     number of blocks + 1 (the embedding before the first block counts): 5 for whisper-tiny, whose width is 384.
     Sounds longer than the checkpoint's context (30 s) are read in overlapping pieces.
+
+    Args:
+        normed_last: the last state goes through the encoder's closing LayerNorm, as transformers gives it and as
+            MuseTalk was trained; without, it is the last block's output, as LatentSync was.
     """
 
-    def __init__(self, model: whisper.model.Whisper) -> None:
+    def __init__(self, model: whisper.model.Whisper, normed_last: bool = False) -> None:
         super().__init__()
         self.encoder = model.encoder
+        self.normed_last = normed_last
         self.n_mels = model.dims.n_mels
         self.width = model.dims.n_audio_state
         self.layers = model.dims.n_audio_layer + 1
@@ -155,6 +161,8 @@ class WhisperEncoder(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
+        if self.normed_last:
+            states[-1] = self.encoder.ln_post(states[-1])
         return torch.stack(states, dim=2)
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -174,25 +182,27 @@ class WhisperEncoder(nn.Module):
         return torch.cat(pieces, dim=1)
 
 
-def load_speech_encoder(source: str | Path = "studio") -> SpeechEncoder | WhisperEncoder:
+def load_speech_encoder(source: str | Path = "studio", normed_last: bool = False) -> SpeechEncoder | WhisperEncoder:
     """Load an encoder in float32 on the CPU, ready for inference.
 
     Args:
         source: the name of a shipped pack ("studio"), a folder written by `SpeechEncoder.save_pretrained`, a
             checkpoint file in whisper's format, or one of whisper's own model names ("tiny", fetched by whisper).
+        normed_last: of a whisper checkpoint, see `WhisperEncoder`.
     Raises:
         MissingWeights: nothing of that name or path exists.
     """
     path = Path(source)
     if path.is_file():
         model = whisper.load_model(str(path), device="cpu")
-        return WhisperEncoder(model).float().eval().requires_grad_(False)
+        return WhisperEncoder(model, normed_last).float().eval().requires_grad_(False)
     folder = path if path.is_dir() else PACKS / str(source) / "speech"
     if (folder / "config.json").is_file():
         encoder = SpeechEncoder.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
         return encoder.float().eval().requires_grad_(False)
     if str(source) in whisper.available_models():
-        return WhisperEncoder(whisper.load_model(str(source), device="cpu")).float().eval().requires_grad_(False)
+        model = whisper.load_model(str(source), device="cpu")
+        return WhisperEncoder(model, normed_last).float().eval().requires_grad_(False)
     raise MissingWeights(
         f"no speech encoder at {source}",
         "name the pack 'studio', a folder with config.json and safetensors, or a whisper checkpoint file",
@@ -214,7 +224,13 @@ def encode_speech(encoder: SpeechEncoder | WhisperEncoder, audio: np.ndarray) ->
     return features[0].float()
 
 
-def frame_tokens(features: Tensor, pts: np.ndarray | Tensor, context: int = 2, start_s: float = 0.0) -> Tensor:
+def frame_tokens(
+    features: Tensor,
+    pts: np.ndarray | Tensor,
+    context: int = 2,
+    start_s: float = 0.0,
+    ends: Ends = "repeat",
+) -> Tensor:
     """The features that belong to each video frame: a window of ± `context` frames of 25 fps round its time.
 
     Args:
@@ -222,13 +238,17 @@ def frame_tokens(features: Tensor, pts: np.ndarray | Tensor, context: int = 2, s
         pts: [F] presentation times in seconds; any frame rate, variable ones too.
         context: 2 gives 5 frames × 2 features = 10 time steps (0.2 s), as LatentSync cuts them.
         start_s: the time of `features[0]`.
+        ends: what lies beyond the features: the last one again, or zeros (MuseTalk).
     Returns:
-        [F, 2 (2 context + 1) layers, width], time major; between two features the values are interpolated,
-        beyond the ends the last one is repeated. For 25 fps the steps of frame `i` are features 2i-4 … 2i+5.
+        [F, 2 (2 context + 1) layers, width], time major; between two features the values are interpolated. For 25 fps
+        the steps of frame `i` are features 2i-4 … 2i+5.
     """
     if features.shape[0] == 0:
         raise ValueError("no features: the sound is empty")
     states = features if features.ndim == 3 else features[:, None]
+    if ends == "zeros":
+        nothing = states.new_zeros(1, *states.shape[1:])
+        states, start_s = torch.cat([nothing, states, nothing]), start_s - 1 / FEATURE_RATE
     steps = round((2 * context + 1) * FEATURE_RATE / NOMINAL_FPS)
     lead = round(context * FEATURE_RATE / NOMINAL_FPS)
     times = torch.as_tensor(np.asarray(pts, dtype=np.float64) - start_s)

@@ -112,6 +112,17 @@ def test_whisper_hidden_states_are_those_of_its_own_forward(whisper_tiny: Path) 
         torch.testing.assert_close(last, model.encoder(mel), atol=1e-4, rtol=1e-4)
 
 
+def test_the_last_state_can_be_normalised_as_transformers_gives_it() -> None:
+    torch.manual_seed(0)
+    model = whisper.model.Whisper(whisper.ModelDimensions(80, 1500, 16, 2, 4, 64, 16, 16, 2, 1)).eval()
+    torch.nn.init.normal_(model.encoder.ln_post.weight)
+    mel = torch.from_numpy(log_mel(_speechlike(30.0)))[None]
+    with torch.no_grad():
+        plain, normed = WhisperEncoder(model)(mel), WhisperEncoder(model, normed_last=True)(mel)
+        torch.testing.assert_close(normed[:, :, :-1], plain[:, :, :-1], atol=0, rtol=0)
+        torch.testing.assert_close(normed[:, :, -1], model.encoder(mel), atol=1e-5, rtol=1e-5)
+
+
 def test_whisper_reads_beyond_thirty_seconds(whisper_tiny: Path) -> None:
     features = encode_speech(load_speech_encoder(whisper_tiny), _speechlike(41.0))
     assert features.shape == (2050, 5, 384)
@@ -132,6 +143,15 @@ def test_frame_tokens_follow_time_not_frame_numbers() -> None:
     assert ntsc[29, 4, 0] == pytest.approx(29 * 1001 / 30000 * 50, abs=1e-4)
     with pytest.raises(ValueError, match="empty"):
         frame_tokens(torch.zeros(0, 4), np.zeros(3))
+
+
+def test_beyond_the_ends_there_may_be_zeros() -> None:
+    features = torch.arange(1.0, 51.0)[:, None, None].expand(50, 2, 3)
+    tokens = frame_tokens(features, np.array([0.0, 0.48, 0.96, 3.0]), ends="zeros").reshape(4, 10, 2, 3)[..., 0, 0]
+    assert tokens[0].tolist() == [0, 0, 0, 0, 1, 2, 3, 4, 5, 6]
+    assert torch.allclose(tokens[1], torch.arange(21.0, 31.0))
+    assert torch.allclose(tokens[2], torch.tensor([45.0, 46, 47, 48, 49, 50, 0, 0, 0, 0]), atol=1e-4)
+    assert not tokens[3].any()
 
 
 def test_missing_encoder_names_a_remedy(tmp_path: Path) -> None:
