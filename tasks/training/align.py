@@ -24,7 +24,7 @@ from models.text import TextEncoder, load_text
 from tasks.captions import HEADS, MANNERS, VOICES, sentence
 from tasks.training.expert_loop import Budget, train_expert
 from tasks.training.expressions import STATES, Expressions, read_expressions
-from tasks.training.text import Weaver
+from tasks.training.phrases_weaver import Weaver
 
 STEPS = 800
 TEXTS = 6000

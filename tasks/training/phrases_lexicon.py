@@ -14,8 +14,10 @@ import numpy as np
 
 from models.text import EMOTIONS
 from tasks.training import phrases
+from tasks.training.phrases_moments import MOMENTS
 from tasks.training.phrases_scenes import SCENES, SLOTS
 from tasks.training.phrases_threats import THREATS
+from tasks.training.phrases_turns import TURNS
 from tasks.training.phrases_words import MORE_ADJECTIVES, MORE_ADVERBS, MORE_NOUNS, VERBS
 
 KINDS = ("adjective", "adverb", "noun", "verb", "scene")
@@ -38,7 +40,8 @@ class Entry:
 def fill(text: str, rng: np.random.Generator) -> str:
     """One of the texts that a notation such as "(his|her) voice in {place}" stands for."""
     text = _CHOICE.sub(lambda match: _pick(match.group(1).split("|"), rng), text)
-    text = _SLOT.sub(lambda match: _pick(_FILLERS[match.group(1)], rng), text)
+    for _ in range(2):  # a deed names people and things of its own
+        text = _SLOT.sub(lambda match: _pick(_FILLERS[match.group(1)], rng), text)
     return re.sub(r"\s+([,;]|$)", r"\1", re.sub(r"\s+", " ", text)).strip()
 
 
@@ -68,6 +71,7 @@ def lexicon() -> list[Entry]:
 
     for emotion in EMOTIONS:
         scenes = SCENES.get(emotion) or THREATS[emotion]
+        moments = MOMENTS.get(emotion) or TURNS[emotion]
         for level in range(3):
             add("adjective", emotion, level, _split(phrases.ADJECTIVES[emotion][level], ","))
             add("adjective", emotion, level, _split(MORE_ADJECTIVES[emotion][level], ","))
@@ -76,6 +80,7 @@ def lexicon() -> list[Entry]:
             add("verb", emotion, level, _split(VERBS[emotion][level], ","))
             add("scene", emotion, level, _split(phrases.IDIOMS[emotion][level], ";"))
             add("scene", emotion, level, _split(scenes[level], ";"))
+            add("scene", emotion, level, _split(moments[level], ";"))
         add("noun", emotion, 1, _split(phrases.NOUNS[emotion], ","))
         add("noun", emotion, 1, _split(MORE_NOUNS[emotion], ","))
     return entries

@@ -49,4 +49,6 @@ DENIED: tuple[str, ...] = (
 BESIDE: tuple[str, ...] = (
     "# {place}", "# {day}", "{person}, #", "talking about {thing}, #", "#, talking to {person}", "#, {person} {place}",
     "{place}, #", "#, with {thing}", "# as {person} listens", "when it comes to {thing}, #", "{thing}: #",
+    "{they} {deed}, #", "{they} {deed}, #", "#, {they} {deed}", "as {they} {deed}, #", "# when {person} {deed}",
+    "(like|as) someone who {deed}, #",
 )  # fmt: skip

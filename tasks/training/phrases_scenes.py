@@ -1,9 +1,9 @@
 """What happens to people, what their bodies do and what they say when they feel something: text without its label.
 
 Entries stand by intensity (1 slight, 2 clear, 3 extreme; neutral has one level) and are separated by semicolons.
-"(a|b)" is a choice; "{they}", "{their}", "{them}", "{person}", "{thing}", "{place}", "{day}" are filled from SLOTS, the
-same for every emotion, so that people, things and places are learned to say nothing about feelings. The negative
-emotions that mix easily stand in tasks/training/phrases_threats.py.
+"(a|b)" is a choice; "{they}", "{their}", "{them}", "{person}", "{thing}", "{place}", "{day}" and "{deed}" are filled
+from SLOTS, the same for every emotion, so that people, things, places and what they do otherwise are learned to say
+nothing about feelings. The negative emotions that mix easily stand in tasks/training/phrases_threats.py.
 """
 
 from __future__ import annotations
@@ -24,13 +24,27 @@ SLOTS: dict[str, str] = {
     "trip, the money, the plan, the idea, the project, the school, the election, the wedding, the table, the window, "
     "the visit, the bag, the music, the decision, the answer, the picture, the painting, the coat, the ticket, the "
     "bicycle, the boat, the lamp, the new rules, the price list, the delivery, the invitation, the interview, the "
-    "flat, the concert, the exhibition",
+    "flat, the concert, the exhibition, the cheque, the telephone, the question, the hospital, the wheel, a cup of "
+    "coffee, the dog, the ring, the photographs, the box, the plane, the door, the bus, the word, the name, his face, "
+    "her hands, the world, the morning, Christmas, the years, the end of the line, the crowd, the first date, the "
+    "accent, the present, the number, what they said, the audition, the chair, the face in the mirror, the cellar",
     "place": "at the office, in the kitchen, on the train, at school, in the street, at the airport, in the garden, "
     "at the station, on the stage, in the car, at the table, on the phone, in the shop, at the party, in the "
     "corridor, in court, on the beach, at the door, in the hall, in the waiting room, at the market, in class, in the "
-    "village",
+    "village, in bed, at home, at night, by the window, in the bathroom, at the hospital, at work, in front of the "
+    "camera, on the stairs, at the back of the room, in the doorway, at the airport gate, on the other side, outside",
     "day": "today, this morning, last night, yesterday, right now, again, at last, this week, all day, once more, "
-    "tonight, on Monday, after lunch, before dinner, every time, since yesterday, for hours, for the first time",
+    "tonight, on Monday, after lunch, before dinner, every time, since yesterday, for hours, for the first time, at "
+    "Christmas, a long time ago, all night, this time, for a moment, as the day ends, after all these years, never",
+    "deed": "opens the door, closes the door, sits down, stands up, looks at {thing}, walks in, walks away, picks up "
+    "{thing}, holds {thing}, turns round, turns to {person}, speaks to {person}, thinks of {person}, watches {person}, "
+    "comes home, leaves {place}, waits {place}, sits {place}, stands {place}, hears about {thing}, opens {thing}, "
+    "reads {thing}, finds {thing}, asks {person} about {thing}, answers {person}, drives home, gets out of the car, "
+    "puts down {thing}, takes {thing}, remembers {thing}, tells {person} about {thing}, listens to {person}, stares at "
+    "{thing}, looks at {person}, sees {person}, walks past {person}, lies in bed, looks out of the window, hangs up, "
+    "learns about {thing}, comes back, goes out, has just heard about {thing}, has been told about {thing}, was "
+    "waiting for {person}, had been {place} {day}, talks about {thing}, meets {person} {place}, calls {person}, pays "
+    "for {thing}, holds the hand of {person}, puts the hand on {thing}, counts {thing}, is in the car with {person}",
 }
 
 SCENES: dict[str, tuple[str, str, str]] = {

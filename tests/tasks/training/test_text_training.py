@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from models.text import ANCHORS, EMOTIONS, build_tokenizer, load_text
 from tasks.emotion_phrases import FREE_TEXTS
 from tasks.training.phrases import ADJECTIVES, IDIOMS
 from tasks.training.phrases_lexicon import KINDS, fill, lexicon, variants
+from tasks.training.phrases_validation import VALIDATION
+from tasks.training.phrases_weaver import Example, Weaver
 from tasks.training.phrases_words import verb_form
-from tasks.training.text import Example, Weaver, _targets, train_text
+from tasks.training.text import _moved, _targets, train_text
 
 
 def test_woven_texts_carry_their_attributes() -> None:
@@ -53,9 +56,10 @@ def test_verbs_are_inflected() -> None:
     assert [verb_form(verb, "s") for verb in ("hiss", "cry out", "be sick")] == ["hisses", "cries out", "is sick"]
 
 
-def test_no_five_words_of_the_texts_that_judge_it_are_taught() -> None:
+@pytest.mark.parametrize("texts", [FREE_TEXTS, VALIDATION], ids=["judging", "validation"])
+def test_no_five_words_of_the_texts_that_judge_it_are_taught(texts: dict[str, Sequence[str]]) -> None:
     taught = " | ".join(_every_choice())
-    judged = [text.lower().split() for text in chain.from_iterable(FREE_TEXTS.values())]
+    judged = [text.lower().split() for text in chain.from_iterable(texts.values())]
     runs = [" ".join(words[i : i + 5]) for words in judged for i in range(max(1, len(words) - 4))]
     assert not [run for run in runs if run in taught]
 
@@ -63,7 +67,21 @@ def test_no_five_words_of_the_texts_that_judge_it_are_taught() -> None:
 def _every_choice() -> list[str]:
     """Many fillings of every entry, in lower case."""
     rng = np.random.default_rng(1)
-    return [fill(e.text, rng).lower() for e in lexicon() for _ in range(min(12, variants(e.text)))]
+    return [fill(e.text, rng).lower() for e in lexicon() for _ in range(min(40, variants(e.text)))]
+
+
+def test_validation_judges_every_emotion_alike() -> None:
+    assert {emotion: len(set(texts)) for emotion, texts in VALIDATION.items()} == dict.fromkeys(EMOTIONS, 20)
+
+
+def test_what_is_left_out_is_one_word_of_a_longer_text() -> None:
+    weaver = Weaver(seed=1)
+    whole = "his voice gives way at the grave"
+    short = {weaver._shortened(whole) for _ in range(200)}
+    assert whole in short
+    assert all(len(text.split()) >= 6 for text in short)
+    assert len(short) == 8  # the whole, and without each of its seven words
+    assert {weaver._shortened("not very happy now") for _ in range(50)} == {"not very happy now"}
 
 
 def test_hundreds_of_phrases_in_every_emotion() -> None:
@@ -87,6 +105,28 @@ def test_tokenizer_takes_any_text() -> None:
     assert all(row[0] == tokenizer.bos_token_id and row[-1] == tokenizer.eos_token_id for row in ids)
     assert ids[1] == ids[2]
     assert tokenizer.unk_token_id not in ids[0]
+
+
+def test_a_warm_start_stays_where_it_read_right(tmp_path: Path) -> None:
+    before = load_text("studio")
+    metrics = train_text(tmp_path, steps=2, batch_size=8, init="studio")
+    assert metrics["kept_captions"] > 0.99
+    assert metrics["kept_woven"] > 0.97
+    after = load_text(tmp_path)
+    assert len(after.tokenizer) == len(before.tokenizer)
+    assert after.temperature == pytest.approx(before.temperature)
+    assert not torch.equal(after.anchors, before.anchors)
+
+
+def test_only_texts_that_were_read_right_are_kept_in_place() -> None:
+    before = load_text("studio")
+    batch = [Example("a furious man", "angry", 3), Example("a furious man", "happy", 3)]
+    there = before.encode([e.text for e in batch])[1]
+    torch.testing.assert_close(_moved(before, batch, there), torch.tensor(0.0), atol=1e-5, rtol=0)
+    away = torch.stack([there[0], -there[1]])
+    assert float(_moved(before, batch, away)) < 1e-5
+    assert float(_moved(before, batch, -there)) == pytest.approx(2.0, abs=1e-4)
+    assert float(_moved(before, batch[1:], -there[1:])) == 0
 
 
 @pytest.mark.slow
