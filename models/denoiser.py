@@ -7,7 +7,7 @@ checkpoints load. What is added stands beside it and never inside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -230,6 +230,6 @@ def _with(pooled: Tensor | None, added: Tensor | None, keep: Tensor | None) -> T
     return pooled if pooled is None or added is None else pooled + kept(added, keep)
 
 
-def build_ema(module: nn.Module, decay: float = 0.999) -> EMAModel:
-    """An exponential moving average of the module's weights that warms up, so that a short run is not held back."""
-    return EMAModel(module.parameters(), decay=decay, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+def build_ema(weights: Iterable[nn.Parameter], decay: float = 0.999) -> EMAModel:
+    """An exponential moving average of weights that warms up, so that a short run is not held back."""
+    return EMAModel(weights, decay=decay, use_ema_warmup=True, inv_gamma=1.0, power=0.75)

@@ -4,7 +4,7 @@ other. What a sample is depends on its own generator alone, so a batch can be dr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.action_units import AUS
+from models.conventions import Conventions
 from models.emotion import EMOTIONS
 from models.speech import frame_tokens
-from tasks.masks import dub_mask, eye_region, face_middle, whole_face_mask
+from tasks.masks import eye_region, face_middle, model_mask
 from tasks.references import nearest
+from tasks.training.placement import Region, region_in
 
 LIKE_POSE = 0.75
 """Share of the samples whose reference is turned as they are."""
@@ -41,7 +43,8 @@ class LatentBatch:
     """B samples (of windows: clips x window, one clip after the other).
 
     latents, masked, reference float32 [B,4,h,w]; mask [B,1,S,S], 1 where to generate; lips, eyes [B,1,h,w] in 0..1;
-    own [B,1,h,w], 1 where `latents` are what is wanted: everywhere, but of a face in other surroundings its middle;
+    own [B,1,h,w], 1 where `latents` are what is wanted: everywhere, but of a face in other surroundings its middle, and
+    of a crop that was cut anew what the stored one covers;
     audio_tokens [B,N,D]; identity [B,512], has_identity [B] 0 or 1; action_units [B,20], has_action_units [B];
     face uint8 [B,3,96,96]: the reference in small; emotion, intensity int64 [B]: what the face shows (index into
     EMOTIONS); clip int64 [B]: the number of its file.
@@ -79,13 +82,21 @@ class LatentFiles:
         whole_face: share of the samples in which the whole face is to be generated, not its lower part.
         exchange: share of those in which the surroundings are those of another person, turned alike: there only the
             reference and the identity tell whose face it is. Where all clips show one person, none.
+        base: for which the files were made; None: our own models.
     """
 
     def __init__(
-        self, files: Sequence[Path], context: int = 2, size: int = 128, whole_face: float = 0.0, exchange: float = 0.0
+        self,
+        files: Sequence[Path],
+        context: int = 2,
+        size: int = 128,
+        whole_face: float = 0.0,
+        exchange: float = 0.0,
+        base: Conventions | None = None,
     ) -> None:
         self.files = [Path(file) for file in files]
         self.context, self.size, self.whole_face, self.exchange = context, size, whole_face, exchange
+        self.alignment = (base or Conventions()).alignment
         self.moods: list[tuple[int, int]] = []
         self.captions: list[str] = []
         scenes: dict[str, list[int]] = {}
@@ -125,7 +136,7 @@ class LatentFiles:
             sample = {
                 "latents": latents,
                 "masked": _rows(stored, "masked_face" if whole else "masked", frames).float(),
-                "mask": _mask(self.size, whole).expand(window, -1, -1, -1),
+                "mask": _mask(self.alignment, self.size, whole).expand(window, -1, -1, -1),
                 "lips": _rows(stored, "lips", frames).float() / 255,
                 "audio_tokens": frame_tokens(stored.get_tensor("speech").float(), pts[frames], self.context),
                 "identity": stored.get_tensor("identity").expand(window, -1),
@@ -133,8 +144,10 @@ class LatentFiles:
                 "has_action_units": torch.full((window,), float("action_units" in keys)),
             }
             small = (latents.shape[-2], latents.shape[-1])
-            sample["eyes"] = _small(eye_region, self.size, small).expand(window, -1, -1, -1)
+            sample["eyes"] = _small(self.alignment, eye_region, self.size, small).expand(window, -1, -1, -1)
             sample["own"] = latents.new_ones(window, 1, *small)
+            if "own" in keys:
+                sample["own"] = _rows(stored, "own", frames).float()
             sample["has_identity"] = (sample["identity"].abs().sum(1) > 0).float()
             if "action_units" in keys:
                 sample["action_units"] = _rows(stored, "action_units", frames).float()
@@ -142,7 +155,7 @@ class LatentFiles:
             sample |= self._reference(rng, number, pts, frames, pose, stored)
         if whole and rng.random() < self.exchange and len(strangers := self._strangers(number)):
             sample["masked"] = self._surroundings(rng.permutation(strangers)[:CANDIDATES], pose, window)
-            sample["own"] = _small(face_middle, self.size, small).expand(window, -1, -1, -1)
+            sample["own"] = sample["own"] * _small(self.alignment, face_middle, self.size, small)
         for name, value in zip(("emotion", "intensity", "clip"), (*self.moods[number], number), strict=True):
             sample[name] = torch.full((window,), value)
         return sample
@@ -208,11 +221,12 @@ def _rows(stored: Any, name: str, frames: list[int]) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _mask(size: int, whole: bool) -> Tensor:
-    return torch.from_numpy(whole_face_mask(size) if whole else dub_mask(size))[None, None]
+def _mask(alignment: str, size: int, whole: bool) -> Tensor:
+    return torch.from_numpy(model_mask(alignment, size, whole))[None, None]
 
 
 @lru_cache(maxsize=4)
-def _small(region: Callable[[int], NDArray[np.float32]], size: int, shape: tuple[int, int]) -> Tensor:
-    """A fixed region of the crop at the size of the latents, [1,1,h,w]."""
-    return F.interpolate(torch.from_numpy(region(size))[None, None], size=shape, mode="area")
+def _small(alignment: str, region: Region, size: int, shape: tuple[int, int]) -> Tensor:
+    """A fixed region of our crop, where it lies in that of `alignment`, at the size of the latents: [1,1,h,w]."""
+    where = torch.from_numpy(region_in(alignment, region, size))
+    return F.interpolate(where[None, None], size=shape, mode="area")

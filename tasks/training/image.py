@@ -7,8 +7,9 @@ resumed run goes on exactly, and the same batch gives the same step however many
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,14 @@ class ImageTraining:
             raise ValueError("no latents to train on")
         self.pipeline, self.run, self.rank = pipeline, run, rank
         settings = pipeline.config
-        self.files = LatentFiles(files, settings.audio_context, settings.crop_size, run.whole_face, run.exchange)
+        self.files = LatentFiles(
+            files, settings.audio_context, settings.crop_size, run.whole_face, run.exchange, pipeline.base
+        )
         self.device = torch.device(device)
         self.denoiser: Denoiser = pipeline.denoiser.to(self.device).train()
         self.network: nn.Module = self.denoiser
         self._freeze()
-        self.ema = build_ema(self.denoiser, run.ema_decay)
+        self.ema = build_ema(self.averaged.values(), run.ema_decay)
         self.optimizer = torch.optim.AdamW(
             self._groups(), lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, fused=True
         )
@@ -87,6 +90,11 @@ class ImageTraining:
     def trained(self) -> list[nn.Parameter]:
         """The weights that this stage changes."""
         return [weight for weight in self.denoiser.parameters() if weight.requires_grad]
+
+    @property
+    def averaged(self) -> dict[str, nn.Parameter]:
+        """The weights whose average is kept, by name: all, so that it does not depend on what a stage freezes."""
+        return dict(self.denoiser.named_parameters())
 
     def _groups(self) -> list[dict[str, Any]]:
         """The trained weights of the U-Nets and of the branches, each with its share of the rate."""
@@ -131,7 +139,7 @@ class ImageTraining:
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.run.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.ema.step(self.denoiser.parameters())
+        self.ema.step(self.averaged.values())
         self.step += 1
         mean = _over_workers(loss.detach())
         return {"step": self.step, "loss": mean, "grad_norm": float(norm), "learning_rate": rate} | parts
@@ -188,7 +196,7 @@ class ImageTraining:
         """Everything a resumed run needs to go on as if it had not stopped; plain tensors and numbers."""
         return {
             "step": self.step,
-            "denoiser": self.denoiser.state_dict(),
+            "denoiser": self._weights(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "torch_rng": torch.get_rng_state(),
@@ -198,24 +206,39 @@ class ImageTraining:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
         self.step = int(state["step"])
-        self.denoiser.load_state_dict(state["denoiser"])
+        self.denoiser.load_state_dict(self.denoiser.state_dict() | state["denoiser"])
         self.ema.load_state_dict(state["ema"])
         self.ema.to(self.device)
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["torch_rng"])
 
+    def _weights(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps of the denoiser; the rest is as it was at the start."""
+        return self.denoiser.state_dict()
+
+    @contextlib.contextmanager
+    def with_averaged_weights(self) -> Iterator[None]:
+        """Inside, the denoiser has its averaged weights."""
+        weights = list(self.averaged.values())
+        self.ema.store(weights)
+        self.ema.copy_to(weights)
+        try:
+            yield
+        finally:
+            self.ema.restore(weights)
+
     def save_pipeline(self, folder: str | Path, dtype: torch.dtype = torch.float16) -> None:
         """Write the pipeline with the averaged weights (safetensors); the training weights stay untouched."""
-        self.ema.store(self.denoiser.parameters())
-        self.ema.copy_to(self.denoiser.parameters())
-        try:
-            parts = {name: copy.deepcopy(part) for name, part in self.pipeline.components.items()}
-        finally:
-            self.ema.restore(self.denoiser.parameters())
+        with self.with_averaged_weights():
+            parts = {name: self._finished(part) for name, part in self.pipeline.components.items()}
         for part in parts.values():
             if isinstance(part, nn.Module):
                 part.to("cpu", dtype).eval()
         type(self.pipeline)(**parts, **self.pipeline.settings).save_pretrained(str(folder))
+
+    def _finished(self, part: Any) -> Any:
+        """A copy of a component of the pipeline, as it is to be saved."""
+        return copy.deepcopy(part)
 
 
 def _text_encoder(pipeline: DubPipeline) -> TextEncoder:

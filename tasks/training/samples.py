@@ -78,15 +78,13 @@ def averaged(training: Any) -> Iterator[None]:
     """Inside, the denoiser of a training (`ImageTraining`) has its averaged weights and is in evaluation mode."""
     modules: list[nn.Module] = list(training.denoiser.modules())
     modes = [module.training for module in modules]
-    training.ema.store(training.denoiser.parameters())
-    training.ema.copy_to(training.denoiser.parameters())
-    training.denoiser.eval()
-    try:
-        yield
-    finally:
-        training.ema.restore(training.denoiser.parameters())
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+    with training.with_averaged_weights():
+        training.denoiser.eval()
+        try:
+            yield
+        finally:
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
 
 
 def write_samples(training: Any, files: Sequence[Path], out: str | Path, steps: int) -> Path:

@@ -54,7 +54,7 @@ def share(training: ImageTraining, parallel: str) -> None:
 
 def _shard(training: ImageTraining) -> None:
     denoiser, optimizer = training.denoiser, training.optimizer
-    whole = dict(denoiser.named_parameters())
+    whole, averaged = dict(denoiser.named_parameters()), list(training.averaged)
     names = {id(parameter): name for name, parameter in whole.items()}
     mesh = init_device_mesh(training.device.type, (dist.get_world_size(),))
     for block in _blocks(denoiser):
@@ -64,7 +64,7 @@ def _shard(training: ImageTraining) -> None:
     shards = dict(denoiser.named_parameters())
     # The average and the optimiser were made for the whole weights: theirs are cut in the same places.
     training.ema.shadow_params = [
-        _cut(shadow, shards[name]) for shadow, name in zip(training.ema.shadow_params, whole, strict=True)
+        _cut(shadow, shards[name]) for shadow, name in zip(training.ema.shadow_params, averaged, strict=True)
     ]
     states = {names[id(parameter)]: state for parameter, state in optimizer.state.items()}
     for group in optimizer.param_groups:
