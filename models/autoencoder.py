@@ -50,6 +50,17 @@ def build_autoencoder(profile: str | Mapping[str, Any] = "studio", **overrides: 
     )
 
 
+def channels_last(vae: AutoencoderKL) -> AutoencoderKL:
+    """The autoencoder itself, its weights laid out channels last: a processor convolves a third faster so.
+
+    Its numbers stay the same but for rounding. Costs nothing where they lie so already.
+    """
+    weight = vae.encoder.conv_in.weight
+    if not weight.is_contiguous(memory_format=torch.channels_last):
+        vae.to(memory_format=torch.channels_last)
+    return vae
+
+
 def to_images(frames: NDArray[np.uint8]) -> Tensor:
     """uint8 RGB [...,H,W,3] to float32 [...,3,H,W] in [-1,1]."""
     images = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3)
@@ -63,12 +74,14 @@ def to_frames(images: Tensor) -> NDArray[np.uint8]:
 
 
 def encode(vae: AutoencoderKL, images: Tensor) -> Tensor:
-    """Images [B,3,S,S] in [-1,1] to the mean of their latents, scaled to about unit variance, [B,4,S/8,S/8]."""
+    """Images [B,3,S,S] in [-1,1] to the mean of their latents, scaled to about unit variance, contiguous
+    [B,4,S/8,S/8].
+    """
     shift = vae.config.shift_factor or 0.0
-    return (vae.encode(images).latent_dist.mode() - shift) * vae.config.scaling_factor
+    return ((vae.encode(images).latent_dist.mode() - shift) * vae.config.scaling_factor).contiguous()
 
 
 def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """Scaled latents [B,4,h,w] to images [B,3,8h,8w], about [-1,1]."""
+    """Scaled latents [B,4,h,w] to images [B,3,8h,8w], about [-1,1]; contiguous."""
     shift = vae.config.shift_factor or 0.0
-    return vae.decode(latents / vae.config.scaling_factor + shift).sample
+    return vae.decode(latents / vae.config.scaling_factor + shift).sample.contiguous()

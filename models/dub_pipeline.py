@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.action_units import ActionUnitEncoder
-from models.autoencoder import decode, encode, to_frames, to_images
+from models.autoencoder import channels_last, decode, encode, to_frames, to_images
 from models.blending import compose, match_surround
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
 from models.conventions import Conventions, masked
@@ -24,7 +24,7 @@ from models.emotion_control import EmotionControl, EmotionSpace
 from models.fusion import LevelFusion
 from models.sampling import Guidance, denoise, fast_dtype
 from models.saving import forget_origin
-from models.shot import Shot, Values, checked, rows
+from models.shot import Shot, Values, checked, distinct, rows
 from models.steering import Conditions
 from models.temporal import context_windows
 from models.text import TextEncoder, load_text
@@ -106,7 +106,7 @@ class DubPipeline(DiffusionPipeline):
     ) -> None:
         super().__init__()
         self.register_modules(
-            vae=vae, unet=unet, scheduler=scheduler, mask_encoder=mask_encoder,
+            vae=channels_last(vae), unet=unet, scheduler=scheduler, mask_encoder=mask_encoder,
             identity_projection=identity_projection, audio_projection=audio_projection, speech_encoder=speech_encoder,
             emotion_space=emotion_space, emotion_control=emotion_control, face_emotion=face_emotion,
             action_unit_encoder=action_unit_encoder, level_fusion=level_fusion, motion_adapter=motion_adapter,
@@ -256,11 +256,13 @@ class DubPipeline(DiffusionPipeline):
         chunk = max(count, 1) if self.denoiser.sees_windows else batch_size
         steps = 1 if self.base.direct else num_inference_steps or self.base.steps
         total, out = -(-count // chunk) * steps, np.empty_like(shot.frames)
+        references = self._references(shot.reference, batch_size)
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))
             counting = _counting(callback, start // chunk * steps, total)
             out[part] = self._render(
-                shot.part(part), noise, steps, _of_part(scales, part, count), batch_size, counting
+                shot.part(part), references if len(references) == 1 else references[part], noise, steps,
+                _of_part(scales, part, count), batch_size, counting,
             )  # fmt: skip
         return out
 
@@ -270,17 +272,29 @@ class DubPipeline(DiffusionPipeline):
         who = None if identity is None else rows(identity)
         if self.face_emotion is None:
             return who if who is not None and who.shape[-1] == wanted else None
-        crops = (to_images(reference).to(self.face_emotion.device, self.face_emotion.dtype) + 1) / 2
+        pictures, which = distinct(reference)
+        crops = (to_images(pictures).to(self.face_emotion.device, self.face_emotion.dtype) + 1) / 2
         who = crops.new_zeros(1, wanted - self.face_emotion.config.width) if who is None else who.to(crops)
-        count = max(len(who), len(crops))
-        return image_features(who.expand(count, -1), crops.expand(count, -1, -1, -1), self.face_emotion)
+        features = image_features(who[:1].expand(len(crops), -1), crops, self.face_emotion)[which]
+        count = max(len(who), len(features))
+        return torch.cat([who.expand(count, -1), features[:, who.shape[-1] :].expand(count, -1)], dim=-1)
 
-    def _conditions(self, shot: Shot, images: Tensor, batch_size: int) -> Conditions:
-        """What the shot gives the denoiser; `images` are its frames, on the device."""
+    def _computing(self) -> torch.autocast:
+        device, dtype = self._execution_device, self.unet.dtype
+        compute = self.compute_dtype or fast_dtype(device)
+        return torch.autocast(device.type, compute, enabled=dtype == torch.float32 and compute != dtype)
+
+    def _references(self, reference: NDArray[np.uint8], batch_size: int) -> Tensor:
+        """Latents [1 or F,4,h,w] of references uint8 [1 or F,S,S,3]; most repeat, so each picture is encoded once."""
+        pictures, which = distinct(reference)
+        with self._computing():
+            return self._encode(to_images(pictures).to(self._execution_device, self.unet.dtype), batch_size)[which]
+
+    def _conditions(self, shot: Shot, images: Tensor, references: Tensor, batch_size: int) -> Conditions:
+        """What the shot gives the denoiser; `images` are its frames, on the device, `references` latents."""
         count, where = len(images), torch.from_numpy(shot.mask).to(images)[:, None]
         masked_latents = self._encode(masked(images, where, self.base.masked_fill), batch_size)
-        reference_latents = self._encode(to_images(shot.reference).to(images), batch_size)
-        visual = visual_channels(where, masked_latents, reference_latents.expand_as(masked_latents))
+        visual = visual_channels(where, masked_latents, references.expand_as(masked_latents))
         conditions = Conditions(visual, where, window=count if self.denoiser.sees_windows else None)
         for name, value in shot.values.items():
             setattr(conditions, name, value.to(images).expand(count, *value.shape[1:]))
@@ -292,6 +306,7 @@ class DubPipeline(DiffusionPipeline):
     def _render(
         self,
         shot: Shot,
+        references: Tensor,
         noise: Tensor,
         steps: int,
         scales: dict[str, float | Tensor],
@@ -300,12 +315,11 @@ class DubPipeline(DiffusionPipeline):
     ) -> NDArray[np.uint8]:
         device, dtype, count = self._execution_device, self.unet.dtype, len(shot.frames)
         images = to_images(shot.frames).to(device, dtype)
-        compute = self.compute_dtype or fast_dtype(device)
         windows = None
         if self.denoiser.sees_windows:
             windows = context_windows(count, self.config.window, self.config.window_overlap)
-        with torch.autocast(device.type, compute, enabled=dtype == torch.float32 and compute != dtype):
-            guidance = Guidance(self.denoiser, self._conditions(shot, images, batch_size), scales)
+        with self._computing():
+            guidance = Guidance(self.denoiser, self._conditions(shot, images, references, batch_size), scales)
             start = noise.to(device, torch.float32).expand(count, -1, -1, -1)
             latents = denoise(guidance, self.scheduler, start, steps, windows, dtype, on_step)
             parts = [decode(self.vae, part).float().cpu() for part in latents.to(dtype).split(batch_size)]

@@ -54,6 +54,15 @@ def rows(value: Values) -> Tensor:
     return table.reshape(-1, table.shape[-1])
 
 
+def distinct(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[int]]:
+    """The different ones of pictures [N,...] as [R,...], in the order in which they first appear, and which of these
+    each of the N is.
+    """
+    numbers: dict[bytes, int] = {}
+    which = [numbers.setdefault(picture.tobytes(), len(numbers)) for picture in pictures]
+    return pictures[[which.index(number) for number in range(len(numbers))]], which
+
+
 def checked(frames: NDArray[Any], mask: NDArray[Any], reference: NDArray[Any], size: int) -> Shot:
     """A shot without conditions.
 
