@@ -34,7 +34,7 @@ __all__ = [
     "match_surround",
 ]
 
-PARTS = ("emotion", "action_units", "fusion", "temporal")
+PARTS = ("emotion", "action_units", "fusion", "temporal", "identity", "mask")
 """Branches that can be added to a trained pipeline without changing what it renders."""
 
 
@@ -46,6 +46,7 @@ def add_parts(
     emotion_space: EmotionSpace | None = None,
     face_emotion: FaceEmotion | None = None,
     control_share: float = 1.0,
+    identity_dim: int = 512,
 ) -> DubPipeline:
     """The same pipeline with untrained branches beside what it has; it renders exactly what it did.
 
@@ -56,6 +57,7 @@ def add_parts(
         emotion_space: one that is aligned already (stage `align`), in place of an untrained one of these widths.
         face_emotion: the recogniser whose features it was aligned with.
         control_share: widths of the emotion branch's ControlNet as a share of the U-Net's.
+        identity_dim: width of the face embedding.
     Raises:
         ValueError: an unknown part.
     """
@@ -74,6 +76,10 @@ def add_parts(
         components["level_fusion"] = build_fusion(unet)
     if "temporal" in parts and pipeline.motion_adapter is None:
         components["motion_adapter"] = build_motion_adapter(unet)
+    if "identity" in parts and pipeline.identity_projection is None:
+        components["identity_projection"] = IdentityProjection(identity_dim, width)
+    if "mask" in parts and pipeline.mask_encoder is None:
+        components["mask_encoder"] = MaskEncoder(out_channels=unet.config.block_out_channels[0])
     added = DubPipeline(**components, **pipeline.settings)
     added.compute_dtype = pipeline.compute_dtype
     for module in added.components.values():
