@@ -22,6 +22,7 @@ from storage.ids import code_revision, file_sha256
 from storage.provenance import stamp
 from storage.schema import RENDERS, row
 from tasks import crops
+from tasks.alignments import STUDIO, face_matrix
 from tasks.analysis import Progress
 from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
@@ -69,9 +70,10 @@ def animate_image(
         "dataset_id": models.dataset_id, "source_sha256": digests[0], "audio_sha256": digests[1],
         "seed": config.render.seed, "config_hash": config.hash(), "code_revision": code_revision(),
     }  # fmt: skip
-    voice = VoiceTrack(audio, models.speech, models.pipeline.config.audio_context)
+    voice = models.hear(audio)
     size = int(models.pipeline.config.crop_size)
-    matrix = crops.crop_matrix(face.kps, size)
+    alignment = models.pipeline.base.alignment
+    matrix = face_matrix(alignment, size, face)
     original = crops.warp(still, matrix, size)
     outline = crops.transform_points(matrix, face.landmarks[list(CONTOUR)])
     feeling = resolve_emotion(emotion, audio, models.experts)
@@ -80,9 +82,10 @@ def animate_image(
         size, lambda times: original, face.embedding, config.render.seed, voice, config, models, feeling,
         whole,
     )  # fmt: skip
-    alpha = paste_alpha(size, config.render.feather, whole)
-    share = alpha * face_alpha(outline, size, whole)
-    frames = _frames(still, matrix, original, (alpha, share), renderer, count, config, progress)
+    alpha = paste_alpha(size, config.render.feather, whole, alignment)
+    share = alpha * face_alpha(outline, size, whole, alignment)
+    averaged = alignment != STUDIO
+    frames = _frames(still, matrix, original, (alpha, share), renderer, count, config, progress, averaged)
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
         threads=config.runtime.threads,
@@ -129,9 +132,7 @@ def _on_grey(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     return np.asarray(np.rint(image * share + _GREY * (1 - share)), dtype=np.uint8)
 
 
-def _largest_face(
-    path: str | os.PathLike[str], still: NDArray[np.uint8], config: Config, models: Dubber
-) -> Face:
+def _largest_face(path: str | os.PathLike[str], still: NDArray[np.uint8], config: Config, models: Dubber) -> Face:
     faces = models.experts.faces.detect(still)
     face = max(faces, key=lambda found: found.size, default=None)
     if face is None:
@@ -156,9 +157,10 @@ def _frames(
     count: int,
     config: Config,
     progress: Progress | None,
+    averaged: bool,
 ) -> Iterator[NDArray[np.uint8]]:
     """The video's frames in order; one window of crops is in memory. `original` is the portrait's aligned crop,
-    `alphas` [S,S] how much of a repainted crop could show, and how much does.
+    `alphas` [S,S] how much of a repainted crop could show, and how much does; `averaged` as `compose.paste` has it.
     """
     alpha, share = alphas
     for index in range(count):
@@ -167,7 +169,8 @@ def _frames(
             final = final + renderer.finish()
         for number, made in final:
             frame = still.copy()
-            paste(frame, match_colour(made, original, alpha, config.render.colour_match), matrix, share)
+            matched = match_colour(made, original, alpha, config.render.colour_match)
+            paste(frame, matched, matrix, share, averaged)
             if progress is not None and number % 25 == 0:
                 progress(number, count)
             yield frame

@@ -76,13 +76,19 @@ def match_colour(generated: Picture, original: Picture, alpha: Alpha, strength: 
     return np.asarray(np.clip(np.rint(generated + strength * field), 0, 255), dtype=np.uint8)
 
 
-def paste(frame: Picture, crop: Picture, matrix: NDArray, alpha: Alpha) -> tuple[int, int, int, int]:
+def paste(
+    frame: Picture, crop: Picture, matrix: NDArray, alpha: Alpha, averaged: bool = False
+) -> tuple[int, int, int, int]:
     """Blends a crop [S,S,3] into a writable frame [H,W,3] in place; returns the box touched (x0,y0,x1,y1, exclusive).
 
     Args:
         matrix: affine [2,3], frame → this crop.
         alpha: float32 [S,S], share of the crop in the result. Where it is 0 the frame keeps its exact values.
+        averaged: a crop much finer than the frame is averaged down first (`crops.no_finer_than_the_frame`): for the
+            large crops of public checkpoints. Ours are small enough to be sampled.
     """
+    if averaged:
+        crop, alpha, matrix = crops.no_finer_than_the_frame(crop, alpha, matrix)
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = crops.crop_box(matrix, crop.shape[0], width, height)
     if x0 >= x1 or y0 >= y1:

@@ -129,8 +129,12 @@ class Model(_Part):
 
 
 class Render(_Part):
-    steps: Count = Field(default=2, description="denoising steps")
-    guidance_audio: float = Field(default=1.0, ge=0, description="scale of the sound; other than 1 costs a pass more")
+    steps: Count | None = Field(
+        default=2, description="denoising steps; null: those that the model's base was published with"
+    )
+    guidance_audio: Scale | None = Field(
+        default=1.0, description="scale of the sound; other than 1 costs a pass more; null: that of the model's base"
+    )
     guidance_identity: float = Field(default=1.0, ge=0)
     guidance_emotion: tuple[Scale, Scale, Scale, Scale] = Field(
         default=(2.5, 1.0, 2.5, 4.0),
@@ -195,6 +199,14 @@ class Train(_Part):
     space: str = Field(
         default="", description="folder or registered model of stage align, for the part emotion; empty: untrained"
     )
+    lora_rank: Annotated[int, Field(ge=0)] = Field(
+        default=16, description="stage adapt: rank of the adapters in the base's attention; 0: the base is frozen"
+    )
+    lora_alpha: Count = Field(default=16, description="scale of the adapters, times their rank")
+    lora_targets: tuple[str, ...] = Field(
+        default=("to_q", "to_k", "to_v", "to_out.0"), description="layers of its U-Net that get an adapter"
+    )
+    lora_rate: float = Field(default=10.0, gt=0, description="their learning rate over that of the branches")
     steps: Count = Field(default=2000, description="optimiser steps of a full run")
     short_steps: Count = Field(default=40, description="steps of the demo's short retrain from the champion")
     checkpoint_every: Count = Field(default=200, description="steps between checkpoints")
@@ -219,7 +231,7 @@ class Evaluate(_Part):
     clips: Count = Field(default=4, description="held-out clips rendered")
     emotion_clips: Count = Field(default=2, description="of these in all emotions; each costs thirty renderings")
     seconds: float = Field(default=2.0, gt=0, description="length rendered of each clip; seconds")
-    steps: Count = Field(default=2, description="denoising steps")
+    steps: Count | None = Field(default=2, description="denoising steps; null: as for render.steps")
     seeds: tuple[int, ...] = (0,)
     split: Literal["train", "val", "test"] = "val"
     min_gain: float = Field(default=0.0, description="how much the gate's score must exceed the champion's")

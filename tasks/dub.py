@@ -25,7 +25,7 @@ from tasks.feelings import AUTO, emotion_heard
 from tasks.measure import Measured, measure_render
 from tasks.plan import plan_dub
 from tasks.rendering import FaceRenderer
-from tasks.voice import RATE, VoiceTrack
+from tasks.voice import RATE
 
 Frames = Callable[[str, int, int], None]
 """Told (what is being done, frames done, frames in all) from time to time."""
@@ -77,7 +77,7 @@ def dub_video(
         "audio_sha256": digests[1], "seed": config.render.seed, "config_hash": config.hash(),
         "code_revision": code_revision(),
     }  # fmt: skip
-    voice = VoiceTrack(audio, models.speech, models.pipeline.config.audio_context)
+    voice = models.hear(audio)
     renderer = FaceRenderer(video, segments, voice, config, models, feeling)
     with media.VideoRewriter(
         video, out, audio=os.fspath(audio), metadata=stamp(facts, info.metadata), crf=config.render.crf,

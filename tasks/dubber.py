@@ -12,8 +12,9 @@ from models.speech import SpeechEncoder, WhisperEncoder
 from storage.errors import ConfigError
 from storage.ids import content_id, file_sha256
 from tasks.config import Config
-from tasks.experts import Experts, experts_version, load_experts, load_speech
+from tasks.experts import Experts, experts_version, load_experts, speech_of
 from tasks.interpolation import configured_interpolator, interpolator_version
+from tasks.voice import ENDS, VoiceTrack
 
 PARTS_OF_RENDERS = ("faces", "shots", "tracks", "audio", "render")
 """Sections of the configuration that a render depends on."""
@@ -29,6 +30,11 @@ class Dubber:
     model_id: str
     dataset_id: str | None = None
     interpolator: FrameInterpolator | None = None
+
+    def hear(self, audio: str | os.PathLike[str]) -> VoiceTrack:
+        """A track as the model's base was given sound."""
+        base, context = self.pipeline.base, int(self.pipeline.config.audio_context)
+        return VoiceTrack(audio, self.speech, context, ENDS.get(base.kind))
 
 
 def load_dubber(
@@ -54,12 +60,7 @@ def load_dubber(
         remedy = "train one, or import one with `dubwright models import`"
         raise ConfigError(f"{place}: no model here", remedy) from error
     pipeline.set_progress_bar_config(disable=True)
-    speech = pipeline.speech_encoder
-    if speech is None:
-        try:
-            speech = load_speech(config)
-        except FileNotFoundError as error:
-            raise ConfigError(str(error), "name another speech encoder in audio.speech") from error
+    speech = speech_of(pipeline, config)
     between = configured_interpolator(config)
     return Dubber(
         pipeline, speech, load_experts(config), model_id or model_version(place), dataset_id,

@@ -31,7 +31,7 @@ from tasks.evaluate_interpolation import interpolation
 from tasks.evaluate_measures import Samples, correlation, flicker, frechet_distance, region_psnr
 from tasks.evaluate_meter import Meter
 from tasks.evaluate_render import has_emotion_branch, held_out, render_clip
-from tasks.experts import NONE, load_experts, load_speech
+from tasks.experts import NONE, load_experts, speech_of
 from tasks.training.data import Rows, TrainingClip
 
 __all__ = [
@@ -126,7 +126,7 @@ def evaluate(
         faces, sync = faces or experts.faces, sync or experts.sync
     pipeline = model if isinstance(model, DubPipeline) else load_pipeline(model, _device(config))
     clips = held_out(dataset, config)
-    speech = pipeline.speech_encoder or load_speech(config)
+    speech = speech_of(pipeline, config)
     features = [encode_speech(speech, clip.audio) for clip in clips]
     meter, samples, rendered_frames = Meter(faces, sync, *_readers(config)), Samples(), 0
     jobs = [(number, seed) for seed in config.evaluate.seeds for number in range(len(clips))]
@@ -184,15 +184,19 @@ def _protocol(
     meter: Meter,
     shuffled: bool,
 ) -> list[str]:
-    settings, render = config.evaluate, config.render
+    settings, render, base = config.evaluate, config.render, pipeline.base
+    audio = base.guidance_audio if render.guidance_audio is None else render.guidance_audio
+    reference = f"of {render.references} frames of the rest of the clip the one with the nearest head pose"
+    if base.own_reference:
+        reference = "each frame itself, unmasked, as this base was published: its mouth is seen"
     lines = [
         f"{len(clips)} clips of split {settings.split!r}, {settings.seconds:g} s of each, "
         f"{pipeline.config.crop_size} px, seeds {', '.join(map(str, settings.seeds))}; ± is the standard error over "
         "clips and seeds",
-        f"{settings.steps} DDIM steps, guidance: audio {render.guidance_audio:g}, identity "
-        f"{render.guidance_identity:g}, emotion {', '.join(f'{scale:g}' for scale in render.guidance_emotion)} "
-        f"(neutral, intensities 1 to 3); reference: of {render.references} frames of the rest of the clip the one with "
-        f"the nearest head pose; face pack {config.faces.pack!r}, sync expert {config.audio.sync!r}",
+        f"{'one evaluation' if base.direct else f'{settings.steps or base.steps} DDIM steps'}, guidance: audio "
+        f"{audio:g}, identity {render.guidance_identity:g}, emotion "
+        f"{', '.join(f'{scale:g}' for scale in render.guidance_emotion)} (neutral, intensities 1 to 3); "
+        f"reference: {reference}; face pack {config.faces.pack!r}, sync expert {config.audio.sync!r}",
     ]
     lines += [f"{name}: {text}" for name, text in PROTOCOL.items() if name in metrics]
     if "fid" in metrics:

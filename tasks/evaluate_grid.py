@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from models.emotion import EMOTIONS
 from models.pipeline import DubPipeline, load_pipeline
-from models.speech import encode_speech, load_speech_encoder
+from models.speech import encode_speech
 from storage.atomic import written_aside
 from tasks.captions import sentence
 from tasks.config import Config
 from tasks.evaluate_render import Frames, held_out, other_sound, render_clip
+from tasks.experts import speech_of
 from tasks.training.data import Rows, TrainingClip
 
 FRAME = 12
@@ -69,7 +70,7 @@ def held_out_grid(model: str | Path, dataset: Rows, config: Config, rows: int = 
     """
     pipeline = load_pipeline(model)
     clips = held_out(dataset, config.with_({"evaluate.clips": rows}))
-    speech = pipeline.speech_encoder or load_speech_encoder(config.audio.speech)
+    speech = speech_of(pipeline, config)
     return control_grid(pipeline, clips, [encode_speech(speech, clip.audio) for clip in clips], config)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.interpolator import MissingInterpolator, load_interpolator
 from models.pipeline import DubPipeline
 from models.speech import SpeechEncoder, WhisperEncoder, frame_tokens
+from tasks.alignments import STUDIO
 from tasks.config import Config
 from tasks.evaluate_measures import Frames, Samples
 from tasks.evaluate_render import references_for, shown
@@ -42,10 +43,11 @@ def interpolation(
 ) -> None:
     """Render a clip's shown part both ways, in windows as a dub does, and keep the measures of `PROTOCOL`.
 
-    Nothing is measured where the configured interpolator is missing, or the part has fewer than three frames.
+    Nothing is measured where the configured interpolator is missing, the part has fewer than three frames, or the base
+    wants other crops than the clip's: the interpolator knows none but those.
     """
     part = shown(clip, config)
-    if len(part) < 3:
+    if len(part) < 3 or pipeline.base.alignment != STUDIO:
         return
     try:
         model = load_interpolator(config.render.interpolator).to(pipeline.device)

@@ -12,11 +12,15 @@ from models.landmarks106 import kps_from
 from models.pipeline import DubPipeline
 from models.speech import frame_tokens
 from storage.errors import NotFound
+from tasks.alignments import STUDIO, landmark_matrices
+from tasks.compose import paste, paste_alpha
 from tasks.config import Config
-from tasks.masks import dub_mask, whole_face_mask
+from tasks.crops import warp
+from tasks.masks import model_mask
 from tasks.quality import head_pose
 from tasks.references import of_frames, spread
 from tasks.training.data import Rows, TrainingClip, read_clips, rows_of
+from tasks.voice import ENDS
 
 Frames = NDArray[np.uint8]
 EMOTION_BRANCH = "emotion_control"
@@ -68,7 +72,8 @@ def render_clip(
     """The shown part of a clip, lower face (or all of it) repainted from `features` of a sound.
 
     References come from the rest of the clip, whose mouth says something else (its last frame where nothing is left):
-    for each window of `config.render.window_frames` frames the one with the nearest head pose.
+    for each window of `config.render.window_frames` frames the one with the nearest head pose. A base that wants other
+    crops, or each frame as its own reference, is given that, and its crops are put back into the clip's.
 
     Args:
         frames: render so many, not `config.evaluate.seconds`.
@@ -77,12 +82,19 @@ def render_clip(
         whole_face: repaint brows and eyes too.
     """
     part, render, source = shown(clip, config, frames), config.render, person or clip
+    base, size = pipeline.base, int(pipeline.config.crop_size)
     asked: dict[str, Any] = {} if emotion is None else {"emotion": emotion, "guidance_emotion": render.guidance_emotion}
+    crops, matrices = aligned(part, base.alignment, size, config)
+    if base.own_reference:
+        references = crops
+    else:
+        people = TrainingClip(**vars(source) | {"frames": aligned(source, base.alignment, size, config)[0]})
+        references = references_for(people, len(part), render.window_frames, render.references, clip)
     made = pipeline(
-        part.frames,
-        whole_face_mask(part.frames.shape[1]) if whole_face else dub_mask(part.frames.shape[1]),
-        references_for(source, len(part), render.window_frames, render.references, clip),
-        frame_tokens(features, part.pts, pipeline.config.audio_context),
+        crops,
+        model_mask(base.alignment, crops.shape[1], whole_face),
+        references,
+        frame_tokens(features, part.pts, pipeline.config.audio_context, ends=ENDS.get(base.kind, "repeat")),
         source.identity,
         num_inference_steps=config.evaluate.steps,
         guidance_audio=render.guidance_audio,
@@ -90,7 +102,22 @@ def render_clip(
         generator=torch.Generator().manual_seed(seed),
         **asked,
     )
-    return np.asarray(made, np.uint8)
+    if matrices is None:
+        return np.asarray(made, np.uint8)
+    alpha, back = paste_alpha(size, render.feather, whole_face, base.alignment), part.frames.copy()
+    for frame, crop, matrix in zip(back, made, matrices, strict=True):
+        paste(frame, crop, matrix, alpha, averaged=True)
+    return back
+
+
+def aligned(clip: TrainingClip, alignment: str, size: int, config: Config) -> tuple[Frames, NDArray[np.float64] | None]:
+    """A clip's crops as a base wants them, uint8 [T,size,size,3], and the matrices [T,2,3] from the clip's own crops;
+    those themselves, and None, where it wants ours.
+    """
+    if alignment == STUDIO:
+        return clip.frames, None
+    matrices = landmark_matrices(alignment, size, clip.landmarks, clip.pts, config.tracks.smooth_s)
+    return np.stack([warp(frame, at, size) for frame, at in zip(clip.frames, matrices, strict=True)]), matrices
 
 
 def references_for(

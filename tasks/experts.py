@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 
@@ -15,6 +15,7 @@ from models.checkpoints import MissingCheckpoint, UnusableCheckpoint, WrongCheck
 from models.emotion import FaceEmotion, VoiceEmotion, load_voice_emotion
 from models.faces import PACKS, FaceAnalyzer, MissingPack, UnusablePack, find_pack
 from models.hsemotion import HSEmotion, load_face_reader
+from models.pipeline import DubPipeline
 from models.speech import SpeechEncoder, WhisperEncoder, load_speech_encoder
 from models.sync import SyncExpert
 from models.syncnet import SyncNet, load_lips
@@ -68,9 +69,31 @@ def load_experts(config: Config) -> Experts:
     )
 
 
-def load_speech(config: Config) -> SpeechEncoder | WhisperEncoder:
+def load_speech(config: Config, normed_last: bool = False) -> SpeechEncoder | WhisperEncoder:
     """The speech encoder of the configuration. Raises MissingWeights, MissingCheckpoint, WrongCheckpoint."""
-    return load_speech_encoder(checkpoint_source(config.audio.speech, Root(config.root).local))
+    return load_speech_encoder(checkpoint_source(config.audio.speech, Root(config.root).local), normed_last)
+
+
+def speech_of(pipeline: DubPipeline, config: Config) -> SpeechEncoder | WhisperEncoder:
+    """What a pipeline hears with: its own encoder, else that of the configuration in the form that its base wants.
+
+    Raises:
+        ConfigError: it is missing, or another one than the base was trained with.
+    """
+    if pipeline.speech_encoder is not None:
+        return cast(SpeechEncoder, pipeline.speech_encoder)
+    kind, source = pipeline.base.kind, config.audio.speech
+    try:
+        encoder = load_speech(config, normed_last=kind == "musetalk")
+    except FileNotFoundError as error:
+        raise ConfigError(str(error), "name another speech encoder in audio.speech") from error
+    width = pipeline.unet.config.cross_attention_dim
+    if kind != "studio" and (not isinstance(encoder, WhisperEncoder) or encoder.width != width):
+        raise ConfigError(
+            f"a base of {kind} hears whisper's hidden states, {width} wide; audio.speech is {source!r}",
+            "use --profile sd15, or --set audio.speech=whisper_tiny",
+        )
+    return encoder
 
 
 def load_faces(config: Config) -> FaceAnalyzer:

@@ -122,9 +122,12 @@ def frame_at(path: str | os.PathLike[str], time_s: float) -> NDArray[np.uint8]:
 
 
 def references_of(
-    path: str | os.PathLike[str], segment: Segment, size: int, analyzer: FaceAnalyzer
+    path: str | os.PathLike[str], segment: Segment, size: int, analyzer: FaceAnalyzer, matrices: NDArray[np.float64]
 ) -> tuple[References, NDArray[np.float32] | None]:
     """Aligned crops of `size` pixels of the segment's reference frames, and the face's embedding [512], or None.
+
+    Args:
+        matrices: [T,2,3] of the track, frame to crop (`alignments.track_matrices`).
 
     Raises:
         InputFailed: the file cannot be read at that place any more.
@@ -132,9 +135,7 @@ def references_of(
     track = segment.track
     places = [index - track.first for index in segment.references]
     frames = {at: frame_at(path, float(track.pts[at])) for at in places}
-    pictures = [
-        crops.warp(frames[at], crops.rescale(track.matrices[at], size / crops.CROP_SIZE), size) for at in places
-    ]
+    pictures = [crops.warp(frames[at], matrices[at], size) for at in places]
     poses = quality.head_pose(track.kps[places])
     return References(np.stack(pictures), poses), analyzer.embed(frames[places[0]], track.kps[places[0]])
 

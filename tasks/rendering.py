@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks import crops, masks
+from tasks.alignments import STUDIO, track_matrices
 from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
 from tasks.dubber import Dubber
@@ -30,6 +31,7 @@ class _Running:
     """A segment while its frames pass by."""
 
     segment: Segment
+    matrices: NDArray[np.float64]
     renderer: WindowRenderer
     originals: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
 
@@ -48,6 +50,7 @@ def window_renderer(
     """The pipeline as something that crops are pushed through.
 
     All windows start from the same noise, drawn with `seed`: what noise decides does not change from frame to frame.
+    A base that wants each frame itself as its reference is given that, not `reference`.
     With an interpolator among the models only every second frame goes through the pipeline where motion allows.
 
     Args:
@@ -57,13 +60,14 @@ def window_renderer(
         emotion: free text; None or "" leaves the expression as it is.
         whole_face: repaint brows and eyes too, not only the lower face.
     """
-    render = config.render
-    mask = masks.whole_face_mask(size) if whole_face else masks.dub_mask(size)
+    render, base = config.render, models.pipeline.base
+    mask = masks.model_mask(base.alignment, size, whole_face)
     noise = models.pipeline.sample_noise(torch.Generator().manual_seed(seed))
 
     def generate(window: NDArray[np.uint8], times: NDArray[np.float64]) -> NDArray[np.uint8]:
+        person = window if base.own_reference else reference(times)
         made = models.pipeline(
-            window, mask, reference(times), voice.tokens(times), identity, emotion or None,
+            window, mask, person, voice.tokens(times), identity, emotion or None,
             num_inference_steps=render.steps, initial_noise=noise, guidance_audio=render.guidance_audio,
             guidance_identity=render.guidance_identity, guidance_emotion=render.guidance_emotion,
         )  # fmt: skip
@@ -92,8 +96,8 @@ class FaceRenderer:
         self._emotion = emotion or None
         self._coming = deque(segments)
         self._running: list[_Running] = []
-        self._size = int(models.pipeline.config.crop_size)
-        self._alpha = paste_alpha(self._size, config.render.feather)
+        self._size, self._alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
+        self._alpha = paste_alpha(self._size, config.render.feather, alignment=self._alignment)
         self.windows = 0
 
     def run(
@@ -123,8 +127,9 @@ class FaceRenderer:
             self._running.append(self._begin(segment))
 
     def _begin(self, segment: Segment) -> _Running:
-        references, identity = references_of(self._video, segment, self._size, self._models.experts.faces)
         track = segment.track
+        matrices = track_matrices(self._alignment, self._size, track, self._config.tracks.smooth_s)
+        references, identity = references_of(self._video, segment, self._size, self._models.experts.faces, matrices)
         poses = head_pose(track.kps)
 
         def reference(times: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -134,7 +139,7 @@ class FaceRenderer:
         made = window_renderer(
             self._size, reference, identity, seed, self._voice, self._config, self._models, self._emotion
         )
-        return _Running(segment, made)
+        return _Running(segment, matrices, made)
 
     def _take(
         self,
@@ -146,7 +151,7 @@ class FaceRenderer:
         pasted: dict[int, NDArray[np.uint8]],
     ) -> None:
         segment = running.segment
-        crop = crops.warp(rgb, self._matrix(segment, index), self._size)
+        crop = crops.warp(rgb, running.matrices[index - segment.track.first], self._size)
         running.originals[index] = crop
         self._place(running, running.renderer.push(index, crop, pts_s), held, pasted)
         if index + 1 >= segment.last:
@@ -169,10 +174,8 @@ class FaceRenderer:
             frame = pasted.get(index)
             if frame is None:
                 frame = pasted[index] = frames[index].copy()
-            matrix = self._matrix(segment, index)
+            matrix = running.matrices[index - segment.track.first]
             outline = crops.transform_points(matrix, segment.track.outline[index - segment.track.first])
-            share = self._alpha * face_alpha(outline, self._size) * segment.strength[index - segment.first]
-            paste(frame, matched, matrix, np.asarray(share, dtype=np.float32))
-
-    def _matrix(self, segment: Segment, index: int) -> NDArray[np.float64]:
-        return crops.rescale(segment.track.matrices[index - segment.track.first], self._size / crops.CROP_SIZE)
+            share = self._alpha * face_alpha(outline, self._size, alignment=self._alignment)
+            share = np.asarray(share * segment.strength[index - segment.first], dtype=np.float32)
+            paste(frame, matched, matrix, share, averaged=self._alignment != STUDIO)

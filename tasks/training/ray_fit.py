@@ -26,11 +26,11 @@ from storage.atomic import directory_written_aside
 from storage.errors import NotFound, UsageError
 from storage.registry import Registry
 from tasks.config import Config
-from tasks.experts import load_faces, load_speech
+from tasks.experts import load_faces, load_speech, speech_of
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.curve import read_curve, summarise
 from tasks.training.data import Embed, Rows, is_corpus, read_clips
-from tasks.training.denoiser_stages import SETTINGS, TRAININGS, ready_for
+from tasks.training.denoiser_stages import TRAININGS, ready_for, settings_of
 from tasks.training.image import ImageRun
 from tasks.training.latents import LatentCache, cache_clips
 from tasks.training.ray_workers import fit_with_ray
@@ -60,7 +60,7 @@ def fit(
     """Train a stage of the diffusion model.
 
     Args:
-        stage: "image" (the denoiser on single frames), "video", "split" or "distil": see
+        stage: "image" (the denoiser on single frames), "video", "split", "distil" or "adapt": see
             `tasks.training.denoiser_stages`.
         dataset: clips, see `tasks.training.data.rows_of`; trained on split "train".
         init: folder of the pipeline to start from; None starts the denoiser afresh.
@@ -90,7 +90,7 @@ def fit(
     pipeline = ready_for(
         stage, _starting_pipeline(config, init, vae), config.train.parts, _space(config), config.model.control_share
     )
-    run = _settings(config, steps, SETTINGS[stage] | (overrides or {}))
+    run = _settings(stage, pipeline, config, steps, overrides)
     every = every or (1 if run.window > 1 else 2)
     device = _device(config)
     kept = _cache(config, pipeline, cache, device)
@@ -119,7 +119,7 @@ def fit(
         loss_window=config.train.loss_window,
         samples_every=config.train.samples_every,
         shown=tuple(str(file) for file in cache_clips(held_out, kept, mirror=False) or files[:COUNT]),
-        render_steps=config.render.steps,
+        render_steps=config.render.steps or pipeline.base.steps,
         parallel=config.train.parallel,
         stage=stage,
     )
@@ -182,9 +182,11 @@ def _space(config: Config) -> str:
     return named if not named or Path(named).is_dir() else str(Registry(config.root).path(named))
 
 
-def _settings(config: Config, steps: int | None, overrides: dict[str, Any] | None) -> ImageRun:
+def _settings(
+    stage: str, pipeline: DubPipeline, config: Config, steps: int | None, overrides: dict[str, Any] | None
+) -> ImageRun:
     train = config.train
-    values = {
+    values: dict[str, Any] = {
         "steps": steps or train.steps,
         "batch_size": train.batch_size,
         "rate": train.learning_rate,
@@ -201,10 +203,14 @@ def _settings(config: Config, steps: int | None, overrides: dict[str, Any] | Non
         "exchange": train.exchange,
         "eye_weight": train.eye_weight,
         "emotion_weight": train.emotion_weight,
+        "lora_rank": train.lora_rank,
+        "lora_alpha": train.lora_alpha,
+        "lora_targets": train.lora_targets,
+        "lora_rate": train.lora_rate,
         "precision": train.precision,
         "seed": train.seed,
     }
-    return ImageRun(**(values | (overrides or {})))
+    return ImageRun(**(values | settings_of(stage, pipeline, values) | (overrides or {})))
 
 
 def _device(config: Config) -> str:
@@ -214,10 +220,11 @@ def _device(config: Config) -> str:
 
 
 def _cache(config: Config, pipeline: DubPipeline, folder: str | Path | None, device: str) -> LatentCache:
-    speech = pipeline.speech_encoder or load_speech(config)
+    speech = speech_of(pipeline, config)
     place = Path(folder) if folder is not None else Path(config.root) / "cache" / "latents"
     reader = load_action_units() if pipeline.action_unit_encoder is not None else None
-    return LatentCache(place.resolve(), pipeline.vae, speech, device, reader=reader)
+    size = pipeline.config.crop_size
+    return LatentCache(place.resolve(), pipeline.vae, speech, device, reader=reader, base=pipeline.base, size=size)
 
 
 @contextlib.contextmanager
