@@ -14,8 +14,10 @@ import numpy as np
 
 from models.text import EMOTIONS
 from tasks.training import phrases
+from tasks.training.phrases_lives import LIVES
 from tasks.training.phrases_moments import MOMENTS
 from tasks.training.phrases_scenes import SCENES, SLOTS
+from tasks.training.phrases_signs import SIGNS
 from tasks.training.phrases_threats import THREATS
 from tasks.training.phrases_turns import TURNS
 from tasks.training.phrases_words import MORE_ADJECTIVES, MORE_ADVERBS, MORE_NOUNS, VERBS
@@ -67,7 +69,7 @@ def lexicon() -> list[Entry]:
         for text in texts:
             if (emotion, text) not in known:
                 known.add((emotion, text))
-                entries.append(Entry(text, kind, emotion, level, min(variants(text), 60) ** 0.6))
+                entries.append(Entry(text, kind, emotion, level, min(variants(text), 200) ** 0.6))
 
     for emotion in EMOTIONS:
         scenes = SCENES.get(emotion) or THREATS[emotion]
@@ -80,7 +82,8 @@ def lexicon() -> list[Entry]:
             add("verb", emotion, level, _split(VERBS[emotion][level], ","))
             add("scene", emotion, level, _split(phrases.IDIOMS[emotion][level], ";"))
             add("scene", emotion, level, _split(scenes[level], ";"))
-            add("scene", emotion, level, _split(moments[level], ";"))
+            for told in (moments, SIGNS[emotion], LIVES[emotion]):
+                add("scene", emotion, level, _split(told[level], ";"))
         add("noun", emotion, 1, _split(phrases.NOUNS[emotion], ","))
         add("noun", emotion, 1, _split(MORE_NOUNS[emotion], ","))
     return entries

@@ -43,7 +43,7 @@ SLOTS: dict[str, str] = {
     "puts down {thing}, takes {thing}, remembers {thing}, tells {person} about {thing}, listens to {person}, stares at "
     "{thing}, looks at {person}, sees {person}, walks past {person}, lies in bed, looks out of the window, hangs up, "
     "learns about {thing}, comes back, goes out, has just heard about {thing}, has been told about {thing}, was "
-    "waiting for {person}, had been {place} {day}, talks about {thing}, meets {person} {place}, calls {person}, pays "
+    "waiting for {person}, had been {place} {day}, meets {person} {place}, calls {person}, pays "
     "for {thing}, holds the hand of {person}, puts the hand on {thing}, counts {thing}, is in the car with {person}",
 }
 
