@@ -2,7 +2,8 @@
 
 `tests/models/data` holds what the projects' own code computes with these weights and `sample`, `context`: LatentSync's
 `UNet3DConditionModel` (commit a229c39) at timestep 481, MuseTalk's `UNet` and `PositionalEncoding` (commit 0a89dec) at
-timestep 0, both in float32 on a CPU.
+timestep 0, both in float32 on a CPU. `rendered` are the latents of whole calls at the widths `THIN` with `narrow_vae`
+(its mean taken for a draw): LatentSync's `LipsyncPipeline` with 4 steps and guidance 1.5, MuseTalk's `VAE` and `UNet`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from diffusers import MotionAdapter, UNet2DConditionModel
+from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel
 from torch import Tensor
+
+from models.autoencoder import build_autoencoder
 
 DATA = Path(__file__).with_name("data")
 Widths = tuple[int, int, int, int]
@@ -96,6 +99,13 @@ def narrow_latentsync(motion: Motion = "plain", widths: Widths = WIDTHS) -> dict
 def narrow_musetalk(widths: Widths = WIDTHS) -> dict[str, Tensor]:
     """What MuseTalk's `unet.pth` holds: a bare state dict."""
     return dict(_weights(8, "plain", widths))
+
+
+def narrow_vae() -> AutoencoderKL:
+    """An autoencoder of sd-vae-ft-mse's layout."""
+    vae = build_autoencoder("sd15", block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4)
+    vae.load_state_dict(weights_of(vae.state_dict()))
+    return vae.eval()
 
 
 def sample(frames: int = FRAMES) -> Tensor:

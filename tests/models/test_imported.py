@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from models.autoencoder import build_autoencoder
 from models.dub_pipeline import DubPipeline
@@ -16,15 +17,23 @@ from models.imported import build_imported
 from models.latentsync import LATENTSYNC, LatentSyncCheckpoint, load_latentsync
 from models.musetalk import MUSETALK, MuseTalkCheckpoint, load_musetalk
 from models.pipeline import PARTS, add_parts, load_pipeline
-from tests.models.narrow_releases import CONTEXT, THIN, narrow_latentsync, narrow_musetalk
+from models.speech import frame_tokens
+from tests.models.narrow_releases import (
+    CONTEXT,
+    DATA,
+    THIN,
+    context,
+    narrow_latentsync,
+    narrow_musetalk,
+    narrow_vae,
+    values,
+)
 
 SIZE, FRAMES = 64, 3
+ROUNDING = 1e-3
+"""Of whole calls: the autoencoder computes channels last, where torch's GroupNorm rounds at 1e-4. Another mask channel,
+fill, norm or guidance, or no positions, put the latents more than 1 apart."""
 BASES = ("latentsync", "musetalk")
-
-
-def narrow_vae() -> Any:
-    torch.manual_seed(1)
-    return build_autoencoder("sd15", block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4).eval()
 
 
 def checkpoint(kind: str, folder: Path) -> LatentSyncCheckpoint | MuseTalkCheckpoint:
@@ -59,6 +68,42 @@ def given(frames: int = FRAMES, **changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def rendered(pipeline: DubPipeline) -> np.ndarray:
     return pipeline(**given(), num_inference_steps=2)
+
+
+def latents_of(pipeline: DubPipeline, **call: Any) -> torch.Tensor:
+    """The latents that a call decodes, [F,4,h,w]."""
+    seen: list[torch.Tensor] = []
+    hook = pipeline.vae.post_quant_conv.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    pipeline(**call)
+    hook.remove()
+    return torch.cat(seen) * pipeline.vae.config.scaling_factor
+
+
+def test_a_whole_call_of_latentsync_gives_what_its_own_pipeline_gives(tmp_path: Path) -> None:
+    built = build_imported(checkpoint("latentsync", tmp_path), narrow_vae(), SIZE)
+    built.compute_dtype = torch.float32
+    frames = np.random.RandomState(5).randint(0, 256, (16, SIZE, SIZE, 3)).astype(np.uint8)
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    mask[27:61, 5:58] = 1  # edges beside the grid of latents
+    features = torch.from_numpy(values("features", (28, 5, CONTEXT)).astype(np.float32))
+    noise = torch.from_numpy(values("noise", (4, SIZE // 8, SIZE // 8)).astype(np.float32))
+    made = latents_of(
+        built, frames=frames, mask=mask, reference=frames, audio_tokens=frame_tokens(features, np.arange(16) / 25),
+        initial_noise=noise, num_inference_steps=4,
+    )  # fmt: skip
+    recorded = load_file(DATA / "latentsync.safetensors")["rendered_16"]
+    assert recorded.std() > 1
+    assert (made - recorded).abs().max() < ROUNDING
+
+
+def test_a_whole_call_of_musetalk_gives_what_its_own_code_gives(tmp_path: Path) -> None:
+    built = build_imported(checkpoint("musetalk", tmp_path), narrow_vae(), 128)
+    built.compute_dtype = torch.float32
+    frames = np.random.RandomState(6).randint(0, 256, (2, 128, 128, 3)).astype(np.uint8)
+    lower = np.zeros((128, 128), np.float32)
+    lower[64:] = 1
+    made = latents_of(built, frames=frames, mask=lower, reference=frames, audio_tokens=context(2))
+    assert (made - load_file(DATA / "musetalk.safetensors")["rendered"]).abs().max() < ROUNDING
 
 
 def test_fresh_branches_change_nothing(pipeline: DubPipeline, rendered: np.ndarray) -> None:
