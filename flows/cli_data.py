@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from flows.command import command, listing
-from flows.console import cell, table
+from flows.console import cell, say, table
 from flows.options import Options
+from storage.errors import UsageError
 
 Outcome = tuple[dict[str, Any], str, int]
 Spec = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@TAG.")]
@@ -118,12 +119,15 @@ def models_list(
 
 def models_show(options: Options, model: ModelSpec) -> Outcome:
     """One model: where it came from, and its metrics."""
+    from tasks.imports import read_origin
+
     started = time.monotonic()
-    row = _registry(options).show(model)
-    metrics = json.loads(row["metrics"] or "{}")
-    result = listing([{"id": row["model_id"], **row, "metrics": metrics}], started)
+    registry = _registry(options)
+    row = registry.show(model)
+    metrics, origin = json.loads(row["metrics"] or "{}"), read_origin(registry.path(row["model_id"]))
+    result = listing([{"id": row["model_id"], **row, "metrics": metrics}], started, origin=origin)
     lines = [f"{name}: {cell(value)}" for name, value in row.items() if name != "metrics" and value not in (None, "")]
-    return result, "\n".join(lines) + "\n\nmetrics: " + json.dumps(metrics, indent=2), 0
+    return result, "\n".join(lines) + "\n\nmetrics: " + json.dumps(metrics, indent=2) + _origin_text(origin), 0
 
 
 def models_promote(
@@ -150,21 +154,55 @@ def models_rollback(
 
 def models_import(
     options: Options,
-    folder: Annotated[Path, typer.Argument(help="A folder that save_pretrained wrote (safetensors or ONNX only).")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER | latentsync FILE | musetalk FILE",
+            help="A folder that save_pretrained wrote (safetensors or ONNX only); or a public checkpoint: what it is, "
+            "and its file.",
+        ),
+    ],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The checkpoint's U-Net.")] = None,
+    vae: Annotated[
+        Path | None,
+        typer.Option("--vae", help="Folder of a checkpoint's autoencoder; default: sd_vae_ft_mse under the root."),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Side of a checkpoint's crops, 256 or 512; default: that of the published file."),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The model line; default: that of the profile.")] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the weights; default: a published file's own.")] = "",
     promote: Annotated[bool, typer.Option("--promote", help="Make it the champion.")] = False,
 ) -> Outcome:
-    """Copy a model into the registry."""
+    """Copy a model into the registry: a saved pipeline, or LatentSync's or MuseTalk's published checkpoint."""
     from storage.registry import Registry
+    from tasks.imports import LOADERS, import_checkpoint, read_origin
 
     started = time.monotonic()
-    registry = Registry(options.place().create())
-    line = name or options.config().model.name
-    model_id = registry.register(folder, line, stage="imported", licence=licence)
+    config = options.config()
+    if file is not None or (source in LOADERS and not Path(source).is_dir()):
+        if file is None:
+            raise UsageError(f"models import {source} needs its FILE", "`dubwright --profile sd15 doctor` names them")
+        model_id = import_checkpoint(
+            source, file, config, vae=vae, name=name, licence=licence, size=size, tell=lambda text: say(f"  {text}")
+        )
+    elif vae is not None or size is not None:
+        raise UsageError("--vae and --size go with latentsync FILE or musetalk FILE", "a saved pipeline has its own")
+    else:
+        registry = Registry(options.place().create())
+        model_id = registry.register(source, name or config.model.name, stage="imported", licence=licence)
+    registry = Registry(options.place())
     if promote:
         registry.promote(model_id, "imported")
-    return _models([registry.show(model_id)], started)
+    result, text, code = _models([registry.show(model_id)], started)
+    origin = read_origin(registry.path(model_id))
+    return {**result, "origin": origin}, text + _origin_text(origin), code
+
+
+def _origin_text(origin: dict[str, Any] | None) -> str:
+    """What a public checkpoint was, for people; empty for other models."""
+    return "" if origin is None else "\n\norigin: " + json.dumps(origin, indent=2)
 
 
 def _registry(options: Options) -> Any:
