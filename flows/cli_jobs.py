@@ -53,12 +53,22 @@ def preprocess(
     options: Options,
     sources: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
     dataset: Annotated[str, typer.Option("--dataset", help="Name of the dataset to build or extend.")],
+    corpus_layout: Annotated[
+        str,
+        typer.Option(
+            "--corpus-layout",
+            help="How folders are read: auto (by their files' names), folder, mead, hdtf, crema-d, ravdess, voxceleb2.",
+        ),
+    ] = "auto",
     message: Annotated[str, typer.Option("--message", "-m", help="What this version is, in a few words.")] = "",
     note: Note = None,
 ) -> Outcome:
     """Build or extend a dataset version from footage."""
     places = [_existing(source) for source in sources]
-    result = _flow(options, "preprocess", "preprocess", sources=places, dataset=dataset, message=message)
+    result = _flow(
+        options, "preprocess", "preprocess", sources=places, dataset=dataset, message=message,
+        corpus_layout=corpus_layout,
+    )  # fmt: skip
     _write_note(note, {"dataset": result["dataset"]})
     return _finished(result)
 

@@ -18,6 +18,7 @@ from storage.errors import NotFound
 from storage.layout import Root
 from storage.shards import read_rows
 from tasks.config import Config
+from tasks.corpora.registry import AUTO
 from tasks.preprocess import Built, preprocess_many
 from tasks.probe import Source, find_sources
 
@@ -25,13 +26,16 @@ REPORT_CLIPS = 36  # thumbnails
 
 
 @flow(name="preprocess", description="Build or extend a dataset version from footage.")
-def preprocess(options: Options, sources: list[str], dataset: str, message: str = "") -> Result:
+def preprocess(
+    options: Options, sources: list[str], dataset: str, message: str = "", corpus_layout: str = AUTO
+) -> Result:
     """Build or extend `dataset` from files and folders; returns the run's result with the version under "dataset"."""
     config = options.config()
     run = Run("preprocess", config, {"sources": sources, "dataset": dataset})
     with run.stage("find sources") as stage:
-        found = find_footage(sources)
-        stage["result"] = f"{len(found)} files"
+        found = find_footage(sources, corpus_layout)
+        strange = sum(source.refused is not None for source in found)
+        stage["result"] = f"{len(found)} files" + (f", {strange} left out by their names" if strange else "")
     with run.stage("build clips") as stage:
         built = build_clips(found, dataset, config, run.run_id, message)
         stage["result"] = built.summary
@@ -46,9 +50,9 @@ def preprocess(options: Options, sources: list[str], dataset: str, message: str 
 
 
 @task(name="find sources", cache_policy=NO_CACHE)
-def find_footage(places: list[str]) -> list[Source]:
-    """Media files from files, folders and manifests."""
-    return find_sources([Path(place) for place in places])
+def find_footage(places: list[str], corpus_layout: str = AUTO) -> list[Source]:
+    """Media files from files, folders, manifests and corpora."""
+    return find_sources([Path(place) for place in places], corpus_layout)
 
 
 @task(name="build clips", cache_policy=NO_CACHE)

@@ -137,7 +137,7 @@ class ClipBuilder:
     def _sound(self, measures: dict[str, Any]) -> dict[str, Any]:
         """Sound and mel of the clip; emotion and the sync expert's verdict go into `measures`."""
         start_s, end_s = measures["start_s"], self._end_s
-        audio = media.read_audio(self._source.uri, self._config.audio.rate, start_s, end_s)
+        audio = media.read_audio(self._source.sound, self._config.audio.rate, start_s, end_s)
         mel = log_mel(audio)
         pcm = np.round(np.clip(audio, -1, 1) * 32767).astype("<i2")
         pictures = [_decode(data) for data in self._crops]
@@ -148,7 +148,7 @@ class ClipBuilder:
         expert = self._experts.sync
         if expert is not None:
             margin_s = self._config.preprocess.max_sync_offset / 25 + 0.2
-            around = read_padded(self._source.uri, start_s - margin_s, end_s + margin_s)
+            around = read_padded(self._source.sound, start_s - margin_s, end_s + margin_s)
             try:
                 found = measure_lips(
                     np.stack(pictures), self._track.pts[self._here], around, expert,

@@ -14,15 +14,19 @@ from storage.errors import InputFailed
 from storage.ids import content_id
 from storage.schema import CLIPS, SOURCES
 from storage.shards import ShardWriter, read_rows
-from tasks.probe import Source
+from tasks.probe import source_key
+from tasks.sources import Source
 
 _CLIPS, _SOURCES = "clips", "sources"
 _PART_MB = 16
+_NOT_IN_KEY = ("uri", "split", "audio", "refused")
 
 
 def part_key(source: Source, source_id: str, version: str) -> str:
-    """Key of a source's results: its bytes, what its corpus says of it, and `clips_version`."""
-    said = {name: value for name, value in source.as_dict().items() if name not in ("uri", "split")}
+    """Key of a source's results: its bytes and those of its sound, what its corpus says of it, and `clips_version`."""
+    said = {name: value for name, value in source.as_dict().items() if name not in _NOT_IN_KEY}
+    if source.audio is not None:
+        said["audio"] = source_key(source.audio)
     return content_id("part", source_id, version, said)
 
 

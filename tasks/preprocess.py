@@ -122,11 +122,16 @@ def preprocess_many(
 
 
 def _items(sources: Sequence[Source], store: Path, version: str) -> tuple[list[_Item], list[_Item]]:
-    """Items by content, and those whose content came before in the list."""
+    """Items by content, and those whose content came before in the list.
+
+    A file left out unread has an id of its own, so that it never takes the place of the same bytes under a right name.
+    """
     items: dict[str, _Item] = {}
     repeated = []
     for source in sources:
         source_id = source_key(source.uri)
+        if source.refused is not None:
+            source_id = content_id("refused", source_id, source.uri)
         key = part_key(source, source_id, version)
         item = _Item(source, source_id, key, store / key)
         if source_id in items:
@@ -144,7 +149,9 @@ def _build(
     todo = []
     for item in items:
         there = item.folder.exists()
-        if is_whole(item.folder):
+        if item.source.refused is not None:
+            lost[item.key] = _refused(item.source.refused)
+        elif is_whole(item.folder):
             _tell(on_row, item)
         elif _quarantined(ledger, item.key, config):
             lost[item.key] = _died(ledger.attempts(item.key), quarantined=True)
@@ -200,6 +207,10 @@ def _died(attempts: int, quarantined: bool = False) -> dict[str, Any]:
         "status": "failed", "stage": "preprocess", "error_type": WORKER_DIED,
         "reason": f"its worker died (crash or out of memory) in {attempts} tries ({again})",
     }  # fmt: skip
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    return {"status": "rejected", "stage": "corpus", "measure": "name", "reason": reason}
 
 
 def _previous(root: Root, dataset: str) -> Path | None:

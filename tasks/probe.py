@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +16,47 @@ from storage.errors import InputRejected, UsageError, outcome
 from storage.ids import code_revision, content_id, file_sha256
 from storage.schema import SOURCES, row
 from tasks.config import Config
+from tasks.corpora.reading import Layout, read_tree
+from tasks.corpora.registry import AUTO, layout_named, recognise
 from tasks.manifest import SUFFIXES, located, read_table
+from tasks.sources import AUDIO_SUFFIXES, VIDEO_SUFFIXES, Source
 
-VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp")
-)
-AUDIO_SUFFIXES = frozenset((".wav", ".mp3", ".flac", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aif", ".aiff"))
-
-
-@dataclass(frozen=True)
-class Source:
-    """An input and what its corpus or manifest says of it; None where nothing is said."""
-
-    uri: str
-    speaker: str | None = None
-    emotion: str | None = None
-    intensity: int | None = None
-    text: str | None = None
-    caption: str | None = None
-    split: str | None = None
-    licence: str | None = None
-    consent: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for a Ray row."""
-        return asdict(self)
+log = logging.getLogger(__name__)
+_MISSING_SHOWN = 3
 
 
-def find_sources(places: Iterable[str | os.PathLike[str]]) -> list[Source]:
+def find_sources(places: Iterable[str | os.PathLike[str]], corpus_layout: str = AUTO) -> list[Source]:
     """Files from paths: a file stands for itself, a folder for all media files below it, a manifest for its rows.
+
+    A folder whose files are named as those of a known corpus (`tasks.corpora`) is read as that corpus, with its labels,
+    and with a source for each file that is left out; not one with a manifest, which says all there is to say.
 
     A manifest (CSV, JSON lines, Parquet) has a column `video`, and may have those of `Source`; one that lies in a
     folder given (`manifest.csv`, …) labels that folder's files, and what it names as `audio` is a companion and no
     input of its own. Tables of dub jobs (with a column `output`) say nothing of footage and are left alone. Other
     files of a folder (texts, hidden files, unfinished outputs) are no inputs. A file named twice is taken once.
 
+    Args:
+        corpus_layout: a corpus's name: every folder is one of it; "folder": none is; "auto": see above.
+
     Raises:
-        UsageError: a path does not exist, or a manifest cannot be read.
+        UsageError: a path does not exist, a manifest cannot be read, or there is no such layout.
     """
+    told = layout_named(corpus_layout)
     found: dict[Path, Source] = {}
     for place in places:
         path = Path(place).expanduser()
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder", "check the path")
         if path.is_dir():
-            named, companions = _labels(path)
+            named, companions = _labels(path) if told is None else ({}, set())
             files = sorted(file.absolute() for file in path.rglob("*") if _is_media(file, path))
-            listed = [named.get(file, Source(str(file))) for file in files if file not in companions]
-            listed += [source for file, source in named.items() if file not in files]
+            corpus = told or (recognise(files) if corpus_layout == AUTO and not named else None)
+            if corpus is not None:
+                listed = _corpus(corpus, path)
+            else:
+                listed = [named.get(file, Source(str(file))) for file in files if file not in companions]
+                listed += [source for file, source in named.items() if file not in files]
         elif path.suffix.lower() in SUFFIXES:
             listed = list(_rows(path)[0].values())
         else:
@@ -70,6 +64,15 @@ def find_sources(places: Iterable[str | os.PathLike[str]]) -> list[Source]:
         for source in listed:
             found.setdefault(Path(source.uri), source)
     return list(found.values())
+
+
+def _corpus(layout: Layout, folder: Path) -> list[Source]:
+    reading = read_tree(layout, folder)
+    log.info("%s: read as %s", folder, reading.summary)
+    if reading.missing:
+        shown = "; ".join(reading.missing[:_MISSING_SHOWN])
+        log.warning("%s: %d missing, by the names of those that are there: %s", folder, len(reading.missing), shown)
+    return reading.sources
 
 
 def _labels(folder: Path) -> tuple[dict[Path, Source], set[Path]]:
@@ -143,7 +146,9 @@ def probe_source(
     try:
         values["bytes"] = os.path.getsize(source.uri)
         values["sha256"] = file_sha256(source.uri)
-        info = media.probe(source.uri, need_video=True, need_audio=need_audio)
+        info = media.probe(source.uri, need_video=True, need_audio=need_audio and source.audio is None)
+        if source.audio is not None:
+            info = replace(info, audio=media.probe(source.audio, need_video=False, need_audio=need_audio).audio)
         if info.duration_s > config.preprocess.max_source_s:
             raise InputRejected(
                 "probe", "duration_s", info.duration_s, config.preprocess.max_source_s, "s",
