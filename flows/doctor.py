@@ -14,9 +14,10 @@ from flows.options import Options
 from flows.server import is_healthy, served_url
 from storage.errors import ConfigError
 from storage.layout import Root
-from tasks.inventory import inventory
+from tasks.inventory import checkpoint_table, inventory
 
 FAULTS = ("missing", "wrong")
+MEMORY = "GPU memory is what their makers published; this project has not measured it"
 
 
 def examine(options: Options) -> tuple[dict[str, Any], str, int]:
@@ -38,12 +39,32 @@ def examine(options: Options) -> tuple[dict[str, Any], str, int]:
     result = {
         "run_id": None, "counts": counts, "items": items, "report": None,
         "seconds": round(time.monotonic() - started, 3), "config": config.model_dump(mode="json"),
+        "checkpoints": (checkpoints := checkpoint_table(config)),
     }  # fmt: skip
     advice = [f"{finding['what']}: {finding['remedy']}" for finding in findings if finding["remedy"]]
     text = table(findings, ("what", "status", "detail"))
     if advice:
         text += "\n\n" + "\n".join(advice)
+    if checkpoints:
+        text += f"\n\npublic checkpoints of this profile ({MEMORY}):\n" + _shown(checkpoints)
     return result, text, int(bool(faults))
+
+
+def _shown(checkpoints: list[dict[str, Any]]) -> str:
+    """The table of public checkpoints, and how to fetch those that a run does without."""
+    rows = [
+        {
+            "checkpoint": entry["checkpoint"] + ("" if entry["needed"] else " (optional)"),
+            "file": entry["files"][0] + (f" + {len(entry['files']) - 1}" if len(entry["files"]) > 1 else ""),
+            "MB": None if entry["bytes"] is None else round(entry["bytes"] / 1e6, 1),
+            "sha256 of it": (entry["sha256"][entry["files"][0]] or "none published")[:14],
+            "GPU memory": entry["GPU memory, published"], "from": entry["from"].removeprefix("https://"),
+            "put into": entry["put into"], "licence": entry["licence"], "gives": entry["gives"],
+        }
+        for entry in checkpoints
+    ]  # fmt: skip
+    fetched = [command for entry in checkpoints if not entry["needed"] for command in entry["fetch"]]
+    return table(rows) + ("\n\nthe optional ones:\n" + "\n".join(fetched) if fetched else "")
 
 
 def _prefect(root: Root) -> dict[str, str]:

@@ -74,7 +74,8 @@ class Checkpoint:
     """An entry of checkpoints.yaml.
 
     place: folder relative to the data root; also: other folders, with ``~`` and ``$NAME``. loads: what a loader takes,
-    relative to the folder. archive: a zip that holds all files, instead of their own addresses.
+    relative to the folder. archive: a zip that holds all files, instead of their own addresses. optional: profiles that
+    can use it but do without. memory: of a GPU, as published; empty where nothing is.
     """
 
     key: str
@@ -90,6 +91,8 @@ class Checkpoint:
     licence: str
     licence_url: str
     commercial: Commercial
+    optional: tuple[str, ...] = ()
+    memory: str = ""
 
     def folders(self, root: Path) -> list[Path]:
         """Where it is looked for, in order."""
@@ -128,13 +131,18 @@ def _entry(key: str, said: dict[str, Any]) -> Checkpoint:
         for one in said.pop("files")
     )
     zipped = archive and CheckpointFile(archive["url"].rpartition("/")[2], **archive)
-    profiles, also = tuple(said.pop("profiles")), tuple(said.pop("also"))
-    return Checkpoint(key=key, files=files, archive=zipped, profiles=profiles, also=also, **said)
+    profiles, also, optional = (tuple(said.pop(name, ())) for name in ("profiles", "also", "optional"))
+    return Checkpoint(key=key, files=files, archive=zipped, profiles=profiles, also=also, optional=optional, **said)
 
 
 def for_profile(profile: str) -> list[Checkpoint]:
     """The checkpoints that a profile needs."""
     return [entry for entry in catalogue().values() if profile in entry.profiles]
+
+
+def optional_for(profile: str) -> list[Checkpoint]:
+    """Those that a profile can use but does without."""
+    return [entry for entry in catalogue().values() if profile in entry.optional]
 
 
 def find_checkpoint(key: str | Checkpoint, root: str | os.PathLike[str]) -> Path:

@@ -20,6 +20,7 @@ from models.checkpoints import (
     catalogue,
     find_checkpoint,
     for_profile,
+    optional_for,
 )
 from models.faces import NON_COMMERCIAL, PACKS, MissingPack, find_pack, licence
 from storage.layout import Root
@@ -34,7 +35,7 @@ EXTRAS = {"espeakng-loader": "speech for rendering a new studio corpus (GPL-3.0)
 LEAST_FREE_GB = 2.0
 
 Finding = dict[str, Any]
-"""what, status (ok, missing, wrong or warning), detail, remedy."""
+"""what, status (ok, optional, missing, wrong or warning), detail, remedy."""
 
 
 def inventory(config: Config) -> list[Finding]:
@@ -171,21 +172,29 @@ def _whisper(name: str) -> Iterator[Finding]:
 
 def _checkpoints(config: Config) -> Iterator[Finding]:
     source = config.model.pretrained
-    if source:
+    if source and source not in catalogue():
         found = Path(source).exists()
         yield _finding(f"model {source}", "ok" if found else "missing", "found" if found else "not on this machine",
                        "" if found else "name a folder in model.pretrained")  # fmt: skip
     for entry in for_profile(config.profile):
         yield _checkpoint(entry, Root(config.root).local)
+    for entry in optional_for(config.profile):
+        yield _checkpoint(entry, Root(config.root).local, needed=entry.key == source)
 
 
-def _checkpoint(entry: Checkpoint, root: Path) -> Finding:
-    """Whether a public checkpoint is there and is the published one; large files are hashed once, then noted."""
+def _checkpoint(entry: Checkpoint, root: Path, needed: bool = True) -> Finding:
+    """Whether a public checkpoint is there and is the published one; large files are hashed once, then noted.
+
+    One that is not needed may be missing.
+    """
     what = f"checkpoint {entry.key}"
     try:
         place = find_checkpoint(entry, root)
     except MissingCheckpoint as error:
-        return _finding(what, "missing", str(error.args[0]).partition(": ")[2], error.remedy)
+        lacking = str(error.args[0]).partition(": ")[2]
+        if not needed:
+            return _finding(what, "optional", f"{lacking}; it would be {entry.purpose}")
+        return _finding(what, "missing", lacking, error.remedy)
     except WrongCheckpoint as error:
         return _finding(what, "wrong", str(error.args[0]).partition(": ")[2], error.remedy)
     unpinned = [file.name for file in entry.files if file.sha256 is None]
@@ -194,6 +203,30 @@ def _checkpoint(entry: Checkpoint, root: Path) -> Finding:
     if entry.commercial == "no":
         return _finding(what, "warning", detail, "not for commercial use: bring weights of your own")
     return _finding(what, "ok", detail)
+
+
+def checkpoint_table(config: Config) -> list[dict[str, Any]]:
+    """The public checkpoints of a profile, needed or optional: which file, from whom, size, licence, sha256, where to
+    put it, what it gives, GPU memory as published."""
+    root, rows = Root(config.root).local, []
+    for entry in (*for_profile(config.profile), *optional_for(config.profile)):
+        sizes = [file.size for file in entry.files]
+        rows.append({
+            "checkpoint": entry.key,
+            "files": [file.name for file in entry.files],
+            "from": entry.origin,
+            "revision": entry.revision,
+            "bytes": sum(size for size in sizes if size) if any(sizes) else None,
+            "sha256": {file.name: file.sha256 for file in entry.files},
+            "licence": entry.licence,
+            "commercial": entry.commercial,
+            "put into": str(root / entry.place),
+            "gives": entry.purpose,
+            "GPU memory, published": entry.memory or None,
+            "needed": config.profile in entry.profiles,
+            "fetch": entry.commands(root),
+        })  # fmt: skip
+    return rows
 
 
 def _megabytes(files: list[Path]) -> str:

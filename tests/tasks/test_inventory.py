@@ -8,7 +8,7 @@ import pytest
 
 from models.checkpoints import CheckpointFile, catalogue
 from tasks.config import load_config
-from tasks.inventory import Finding, _checkpoint, inventory
+from tasks.inventory import Finding, _checkpoint, checkpoint_table, inventory
 from tasks.training.stages import EXPERT_STAGES
 
 
@@ -72,3 +72,24 @@ def test_a_checkpoint_named_as_a_source_is_looked_for_in_any_profile(tmp_path: P
     assert not [one for one in findings if one["what"].startswith("sync pack")]
     both = inventory(load_config("sd15", root=tmp_path, overrides={"audio.sync": "syncnet"}))
     assert len([one for one in both if one["what"] == "checkpoint syncnet"]) == 1
+
+
+def test_public_bases_are_optional_unless_the_configuration_names_one(tmp_path: Path) -> None:
+    keys = ("sd_vae_ft_mse", "latentsync_15", "latentsync_16", "musetalk_15")
+    findings = {one["what"]: one for one in inventory(load_config("sd15", root=tmp_path))}
+    assert [findings[f"checkpoint {key}"]["status"] for key in keys] == ["optional"] * 4
+    assert "models import latentsync" in findings["checkpoint latentsync_15"]["detail"]
+    named = inventory(load_config("sd15", root=tmp_path, overrides={"model.pretrained": "latentsync_15"}))
+    (one,) = [one for one in named if "latentsync_15" in one["what"]]
+    assert one["status"] == "missing" and "curl -L" in one["remedy"]
+
+
+def test_the_table_of_public_checkpoints_says_all_that_is_needed_to_use_one(tmp_path: Path) -> None:
+    rows = {row["checkpoint"]: row for row in checkpoint_table(load_config("sd15", root=tmp_path))}
+    row = rows["latentsync_16"]
+    assert (row["files"], row["bytes"], row["needed"]) == (["latentsync_unet.pt"], 5072222488, False)
+    assert row["sha256"]["latentsync_unet.pt"].startswith("0a478e89") and row["GPU memory, published"] == "18 GB"
+    assert row["from"].endswith("ByteDance/LatentSync-1.6") and str(tmp_path) in row["put into"]
+    assert "OpenRAIL" in row["licence"] and "512 px" in row["gives"] and "curl -L" in row["fetch"][0]
+    assert rows["whisper_tiny"]["needed"] and rows["hsemotion"]["bytes"] is None
+    assert not checkpoint_table(load_config(root=tmp_path))
