@@ -8,7 +8,7 @@ killed, a disk that was full, or a dataset that grows costs the unfinished sourc
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,7 @@ def _build(
         there = item.folder.exists()
         if item.source.refused is not None:
             lost[item.key] = _refused(item.source.refused)
+            _tell_rows(on_row, _verdict_rows(item, lost[item.key], dataset, config))
         elif is_whole(item.folder):
             _tell(on_row, item)
         elif _quarantined(ledger, item.key, config):
@@ -188,9 +189,14 @@ def _answers(items: list[_Item], dataset: str, config: Config, ledger: Ledger) -
 
 
 def _tell(on_row: OnRow | None, item: _Item) -> None:
+    _tell_rows(on_row, (("sources", verdict) for verdict in read_sources(item.folder)))
+
+
+def _tell_rows(on_row: OnRow | None, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
     if on_row is not None:
-        for verdict in read_sources(item.folder):
-            on_row("sources", verdict)
+        for kind, entry in rows:
+            if kind == "sources":
+                on_row(kind, entry)
 
 
 def _quarantined(ledger: Ledger, key: str, config: Config) -> bool:

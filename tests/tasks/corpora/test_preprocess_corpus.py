@@ -35,7 +35,9 @@ def corpus(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_corpus_goes_through_all_steps(corpus: Path, config: Config) -> None:
     sources = find_sources([corpus])
-    built = preprocess_many(sources, "set", config)
+    told: list[str] = []
+    built = preprocess_many(sources, "set", config, on_row=lambda kind, row: told.append(row["uri"]))
+    assert sorted(told) == sorted(source.uri for source in sources)
     rows = {Path(row["uri"]).relative_to(corpus).as_posix(): row for row in built.sources}
     assert len(rows) == len(sources) == 4
     strange = rows["M003/video/front/angry/level_3/take 2.mp4"]
