@@ -13,18 +13,20 @@ import torch
 
 from models.checkpoints import CheckpointFile, catalogue
 from models.pipeline import DubPipeline, load_pipeline
-from models.speech import WhisperEncoder
+from models.speech import WhisperEncoder, encode_speech
 from storage import media
 from storage.errors import ConfigError, InputFailed, UsageError
 from storage.layout import Root
 from storage.registry import Registry
-from tasks import imports
+from tasks import crops, imports
 from tasks.animate import animate_image
 from tasks.config import Config, load_config
 from tasks.dub import dub_video
 from tasks.dubber import Dubber, load_dubber
+from tasks.evaluate_render import render_clip
 from tasks.imports import import_checkpoint, read_origin
 from tasks.rendering import window_renderer
+from tasks.training.data import TrainingClip
 from tests.models.test_checkpoints import Trap
 from tests.tasks.conftest import FRAMES
 from tests.tasks.public_bases import SIZE, write_base, write_vae, write_whisper
@@ -186,6 +188,28 @@ def test_a_base_hears_whisper_as_it_was_trained_and_nothing_else(
     with pytest.raises(ConfigError, match=r"hears whisper's hidden states.*'studio'") as caught:
         load_dubber(Registry(config.root).path(dubber.model_id), config.with_({"audio.speech": "studio"}))
     assert "--profile sd15" in caught.value.remedy
+
+
+def test_an_imported_base_is_evaluated_on_the_crops_that_a_dataset_keeps(
+    dubber: Dubber, config: Config, talking: Path
+) -> None:
+    frames = [frame for _, _, frame in media.iter_frames(talking)][:6]
+    faces = [dubber.experts.faces.detect(frame, embed=False)[0] for frame in frames]
+    matrices = [crops.crop_matrix(face.kps) for face in faces]
+    clip = TrainingClip(
+        "clip", "one", "val", np.stack([crops.warp(frame, at) for frame, at in zip(frames, matrices, strict=True)]),
+        np.zeros((6, 128, 128), np.uint8),
+        np.stack([crops.transform_points(at, face.landmarks) for at, face in zip(matrices, faces, strict=True)]),
+        np.arange(6) / 25, media.read_audio(talking)[: round(0.24 * 16000)], None, np.zeros(6, np.float32), "happy", 1,
+    )  # fmt: skip
+    features = encode_speech(dubber.speech, clip.audio)
+    quick = config.with_({"evaluate.steps": 1, "render.guidance_audio": 1.0})
+    made = render_clip(dubber.pipeline, clip, features, quick)
+    changed = np.abs(made.astype(int) - clip.frames).max(axis=(0, 3))
+    assert made.shape == clip.frames.shape
+    assert changed[95, 64] > 20, "the mouth is repainted"
+    assert changed[:45].max() == 0 and changed[:, :4].max() == 0, "the eyes are not, nor what lies beside the face"
+    assert np.array_equal(made, render_clip(dubber.pipeline, clip, features, quick))
 
 
 def test_steps_and_guidance_are_the_base_s_own_unless_they_are_said(
