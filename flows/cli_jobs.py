@@ -83,7 +83,7 @@ def train(
         str,
         typer.Option(
             "--stage",
-            help="image, video, split, distil, autoencoder, speech, sync, text, emotion, align, interpolator, "
+            help="image, video, split, distil, adapt, autoencoder, speech, sync, text, emotion, align, interpolator, "
             "detector, landmarks, recogniser.",
         ),
     ] = "image",
@@ -101,7 +101,7 @@ def train(
     note: Note = None,
 ) -> Outcome:
     """Train on a dataset version, from the champion; promoted only if it beats the champion."""
-    if (dataset is None) == (corpus is None) and stage in ("image", "video", "split", "distil"):
+    if (dataset is None) == (corpus is None) and stage in ("image", "video", "split", "distil", "adapt"):
         raise UsageError("train needs --dataset NAME[@VERSION] or --corpus DIR", "see `dubwright dataset list`")
     result = _flow(
         options, "train", "train", dataset=dataset, init=init, stage=stage, workers=workers, steps=steps,

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -50,9 +51,9 @@ def add_lora(
         unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, target_modules=pattern), NAME)
 
 
-def has_lora(unet: UNet2DConditionModel) -> bool:
-    """Whether `unet` has adapters that are not merged."""
-    return NAME in getattr(unet, "peft_config", {})
+def has_lora(part: Any) -> bool:
+    """Whether a part of a pipeline is a U-Net with adapters that are not merged."""
+    return isinstance(part, UNet2DConditionModel) and NAME in getattr(part, "peft_config", {})
 
 
 def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
@@ -64,7 +65,7 @@ def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     return whole
 
 
-def save_adapter(unet: UNet2DConditionModel, folder: str | Path) -> Path:
+def save_adapter(unet: UNet2DConditionModel, folder: str | Path, dtype: torch.dtype = torch.float32) -> Path:
     """Write the adapters alone into `folder`; returns the file (safetensors, in diffusers' layout).
 
     ``unet.load_lora_adapter(folder, weight_name=FILE, prefix=None)`` of the U-Net that they were trained on brings
@@ -72,7 +73,8 @@ def save_adapter(unet: UNet2DConditionModel, folder: str | Path) -> Path:
     """
     file = Path(folder) / FILE
     file.parent.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous().cpu() for name, value in get_peft_model_state_dict(unet, None, NAME).items()}
+    found = get_peft_model_state_dict(unet, None, NAME)
+    weights = {name: value.to("cpu", dtype).contiguous() for name, value in found.items()}
     # One entry: safetensors writes several in an order that changes from process to process, and the registry goes
     # by content. (diffusers' own `save_lora_adapter` writes two.)
     settings = json.dumps(unet.peft_config[NAME].to_dict(), sort_keys=True)

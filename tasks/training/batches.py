@@ -24,6 +24,7 @@ from models.speech import frame_tokens
 from tasks.masks import eye_region, face_middle, model_mask
 from tasks.references import nearest
 from tasks.training.placement import Region, region_in
+from tasks.voice import ENDS
 
 LIKE_POSE = 0.75
 """Share of the samples whose reference is turned as they are."""
@@ -96,7 +97,8 @@ class LatentFiles:
     ) -> None:
         self.files = [Path(file) for file in files]
         self.context, self.size, self.whole_face, self.exchange = context, size, whole_face, exchange
-        self.alignment = (base or Conventions()).alignment
+        base = base or Conventions()
+        self.alignment, self.ends = base.alignment, ENDS.get(base.kind, "repeat")
         self.moods: list[tuple[int, int]] = []
         self.captions: list[str] = []
         scenes: dict[str, list[int]] = {}
@@ -133,12 +135,13 @@ class LatentFiles:
             frames = forth_and_back(first, window, len(pts))
             keys, whole = set(stored.keys()), rng.random() < self.whole_face
             latents = _rows(stored, "latents", frames).float()
+            speech = stored.get_tensor("speech").float()
             sample = {
                 "latents": latents,
                 "masked": _rows(stored, "masked_face" if whole else "masked", frames).float(),
                 "mask": _mask(self.alignment, self.size, whole).expand(window, -1, -1, -1),
                 "lips": _rows(stored, "lips", frames).float() / 255,
-                "audio_tokens": frame_tokens(stored.get_tensor("speech").float(), pts[frames], self.context),
+                "audio_tokens": frame_tokens(speech, pts[frames], self.context, ends=self.ends),
                 "identity": stored.get_tensor("identity").expand(window, -1),
                 "action_units": latents.new_zeros(window, len(AUS)),
                 "has_action_units": torch.full((window,), float("action_units" in keys)),

@@ -9,6 +9,8 @@ from models.emotion import load_face_emotion
 from models.emotion_control import EmotionSpace
 from models.pipeline import DubPipeline, add_parts
 from storage.errors import UsageError
+from tasks.training import adapt
+from tasks.training.adapt import AdaptTraining
 from tasks.training.distil import DistilTraining
 from tasks.training.image import ImageTraining
 from tasks.training.video import VideoTraining
@@ -28,16 +30,23 @@ TRAININGS: dict[str, type[ImageTraining]] = {
     "video": VideoTraining,
     "split": SplitTraining,
     "distil": DistilTraining,
+    "adapt": AdaptTraining,
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "image": {},
     "video": {"window": 16, "batch_size": 2, "emotion_weight": 0.01},
     "split": {},
     "distil": {"noise_bias": 1.0, "terminal": 0.15},
+    "adapt": {},
 }
-"""What a stage sets otherwise than the configuration (`tasks.training.schedule.ImageRun`)."""
+"""What a stage sets otherwise than the configuration (`tasks.training.schedule.ImageRun`), whatever the pipeline."""
 BOUNDARIES = (600,)
 """Timesteps at which the stage `split` hands over to the next U-Net, where the pipeline is not split yet."""
+
+
+def settings_of(stage: str, pipeline: DubPipeline, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a stage sets otherwise than `settings`, for this pipeline."""
+    return adapt.settings_of(pipeline, settings) if stage == "adapt" else SETTINGS[stage]
 
 
 def ready_for(
@@ -56,6 +65,8 @@ def ready_for(
         UsageError: an unknown part, or a folder that holds no emotion space.
     """
     wanted = {*parts, "temporal"} if stage == "video" else set(parts)
+    if stage == "adapt" and not parts:
+        wanted = set(adapt.PARTS)
     if wanted:
         try:
             feeling: dict[str, Any] = {}

@@ -32,6 +32,7 @@ from tasks.training.objectives import (
     denoising_loss,
     emotion_consistency,
 )
+from tasks.training.placement import in_our_alignment
 from tasks.training.schedule import CONDITIONS, Draws, ImageRun, draw
 
 __all__ = ["ImageRun", "ImageTraining", "draw"]
@@ -97,13 +98,15 @@ class ImageTraining:
         return dict(self.denoiser.named_parameters())
 
     def _groups(self) -> list[dict[str, Any]]:
-        """The trained weights of the U-Nets and of the branches, each with its share of the rate."""
+        """The trained weights, each with its share of the rate."""
         groups: dict[float, list[nn.Parameter]] = {}
         for name, weight in self.denoiser.named_parameters():
             if weight.requires_grad:
-                share = 1.0 if name.startswith(("unet.", "later_unets.")) else self.run.branch_rate
-                groups.setdefault(share, []).append(weight)
+                groups.setdefault(self._share_of_rate(name), []).append(weight)
         return [{"params": weights, "share": share} for share, weights in groups.items()]
+
+    def _share_of_rate(self, name: str) -> float:
+        return 1.0 if name.startswith(("unet.", "later_unets.")) else self.run.branch_rate
 
     def _freeze(self) -> None:
         space = self.denoiser.emotion_space
@@ -154,7 +157,7 @@ class ImageTraining:
         rows = clear_samples(self.pipeline.scheduler, draws.timesteps, run.emotion_samples)
         felt = rows.new_zeros(())
         if len(rows):
-            frames = decoded(self.pipeline.vae, clean, batch, rows)
+            frames = in_our_alignment(decoded(self.pipeline.vae, clean, batch, rows), self.pipeline.base.alignment)
             felt = emotion_consistency(self.pipeline.face_emotion, frames, batch.emotion[rows], batch.intensity[rows])
             loss = loss + run.emotion_weight * felt
         return loss, parts | {"emotion": float(felt.detach())}

@@ -24,10 +24,21 @@ def denoising_loss(prediction: Tensor, scheduler: Any, batch: LatentBatch, draws
     kind = scheduler.config.prediction_type
     targets = {"epsilon": noise, "sample": batch.latents}
     target = scheduler.get_velocity(batch.latents, noise, timesteps) if kind == "v_prediction" else targets[kind]
-    inside = region_of(batch)
-    where = (inside * (1 + run.lip_weight * batch.lips + run.eye_weight * batch.eyes) + run.outside) * batch.own
     weights = min_snr_weights(signal_to_noise(scheduler.alphas_cumprod, timesteps), kind, run.gamma)
-    return diffusion_loss(prediction, target, where, weights)
+    return diffusion_loss(prediction, target, _places(batch, run), weights)
+
+
+def latent_loss(made: Tensor, batch: LatentBatch, run: ImageRun) -> Tensor:
+    """Absolute error of latents [B,4,h,w] that are given without steps, weighted by place."""
+    apart = (made.float() - batch.latents).abs()
+    where = _places(batch, run).expand_as(apart)
+    return ((apart * where).flatten(1).sum(1) / where.flatten(1).sum(1).clamp(min=1e-6)).mean()
+
+
+def _places(batch: LatentBatch, run: ImageRun) -> Tensor:
+    """What each place counts, [B,1,h,w]: the region, lips and eyes more, and nothing where the truth is not known."""
+    inside = region_of(batch)
+    return (inside * (1 + run.lip_weight * batch.lips + run.eye_weight * batch.eyes) + run.outside) * batch.own
 
 
 def region_of(batch: LatentBatch) -> Tensor:

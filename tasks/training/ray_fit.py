@@ -87,6 +87,7 @@ def fit(
         raise UsageError(f"stage {stage!r} is not trained by Ray Train", f"choose one of: {', '.join(TRAININGS)}")
     started = time.monotonic()
     folder = Path(out).resolve()
+    torch.manual_seed(config.train.seed)  # what is added begins alike in every run
     pipeline = ready_for(
         stage, _starting_pipeline(config, init, vae), config.train.parts, _space(config), config.model.control_share
     )

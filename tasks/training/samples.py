@@ -22,8 +22,9 @@ from models.autoencoder import decode, to_frames
 from models.pipeline import DubPipeline
 from models.speech import frame_tokens
 from storage.atomic import write_bytes
-from tasks.masks import dub_mask
+from tasks.masks import model_mask
 from tasks.training.data import TrainingClip
+from tasks.voice import ENDS
 
 COLUMNS = ("reference", "masked", "rendered", "truth")
 COUNT = 4
@@ -47,11 +48,13 @@ def of_different_people(clips: Iterable[TrainingClip]) -> list[TrainingClip]:
 def render_samples(pipeline: DubPipeline, files: Sequence[Path], steps: int) -> NDArray[np.uint8]:
     """A grid uint8 RGB [H,W,3]: of each file of latents (see `tasks.training.latents`) the middle frame.
 
+    A base that is given each frame itself as its reference is given that here, too.
+
     Args:
         steps: denoising steps.
     """
-    size, device = pipeline.config.crop_size, pipeline.vae.device
-    mask = dub_mask(size)
+    base, device = pipeline.base, pipeline.vae.device
+    mask = model_mask(base.alignment, pipeline.config.crop_size)
     noise = pipeline.sample_noise(torch.Generator().manual_seed(0))
     lines = []
     for file in files[:COUNT]:
@@ -62,9 +65,10 @@ def render_samples(pipeline: DubPipeline, files: Sequence[Path], steps: int) -> 
             pair = torch.stack([latents[at], latents[0]]).to(device, pipeline.vae.dtype)
             speech, identity = stored.get_tensor("speech").float(), stored.get_tensor("identity")
         truth, reference = to_frames(decode(pipeline.vae, pair))
+        context, ends = pipeline.config.audio_context, ENDS.get(base.kind, "repeat")
         rendered = pipeline(
-            truth[None], mask, reference,
-            audio_tokens=frame_tokens(speech, pts[at : at + 1], pipeline.config.audio_context),
+            truth[None], mask, truth if base.own_reference else reference,
+            audio_tokens=frame_tokens(speech, pts[at : at + 1], context, ends=ends),
             identity=identity if identity.any() else None,
             num_inference_steps=steps, guidance_audio=1.0, initial_noise=noise,
         )[0]  # fmt: skip

@@ -33,6 +33,8 @@ class ImageRun:
     Of the stage `distil`: teacher_steps that the teacher would take, guidance and guidance_emotion that it follows the
     sound and the emotion with (the student needs no guidance then), and target_decay of the average that the student is
     compared with.
+    Of the stage `adapt`: lora_rank (0: the base stays as it is) and lora_alpha of the adapters, lora_targets (the last
+    parts of the names of the layers that get one), and lora_rate: their rate, as a factor.
     """
 
     steps: int = 2000
@@ -66,6 +68,10 @@ class ImageRun:
     guidance: float = 1.5
     guidance_emotion: float = 1.0
     target_decay: float = 0.95
+    lora_rank: int = 16
+    lora_alpha: int = 16
+    lora_targets: Sequence[str] = ("to_q", "to_k", "to_v", "to_out.0")
+    lora_rate: float = 10.0
     precision: str = "bf16"
     seed: int = 0
 

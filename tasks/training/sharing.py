@@ -20,10 +20,11 @@ from torch.utils._pytree import tree_map
 
 from models.denoiser import Denoiser
 from storage.errors import UsageError
+from tasks.training.adapt import AdaptTraining
 from tasks.training.image import ImageTraining
 from tasks.training.video import VideoTraining
 
-IN_SHARDS = (ImageTraining, VideoTraining)
+IN_SHARDS = (ImageTraining, VideoTraining, AdaptTraining)
 """What can be held in shards: every worker goes through the same parts at every step, and there is one model only."""
 BLOCKS = ("down_blocks", "mid_block", "up_blocks")
 """Parts of a U-Net that are gathered one at a time."""
