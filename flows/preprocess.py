@@ -18,7 +18,7 @@ from storage.errors import NotFound
 from storage.layout import Root
 from storage.shards import read_rows
 from tasks.config import Config
-from tasks.corpora.registry import AUTO
+from tasks.corpora.registry import AUTO, layout_named
 from tasks.preprocess import Built, preprocess_many
 from tasks.probe import Source, find_sources
 
@@ -31,6 +31,7 @@ def preprocess(
 ) -> Result:
     """Build or extend `dataset` from files and folders; returns the run's result with the version under "dataset"."""
     config = options.config()
+    layout_named(corpus_layout)  # a wrong one is told before anything is begun
     run = Run("preprocess", config, {"sources": sources, "dataset": dataset})
     with run.stage("find sources") as stage:
         found = find_footage(sources, corpus_layout)

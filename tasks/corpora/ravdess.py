@@ -41,10 +41,8 @@ def parse(path: Path) -> Piece:
     kind = KINDS.get(modality)
     if kind is None or (kind == SOUND) != (path.suffix.lower() in AUDIO_SUFFIXES):
         raise StrangeName(f"modality {modality} does not go with {path.suffix}")
-    if channel == "02":
-        raise StrangeName("sung, not spoken (channel 02)")
     for what, code, known in (
-        ("channel", channel, ("01",)), ("emotion", emotion, EMOTIONS), ("intensity", intensity, INTENSITIES),
+        ("channel", channel, ("01", "02")), ("emotion", emotion, EMOTIONS), ("intensity", intensity, INTENSITIES),
         ("statement", statement, STATEMENTS), ("repetition", repetition, ("01", "02")),
     ):  # fmt: skip
         if code not in known:
@@ -61,7 +59,8 @@ def parse(path: Path) -> Piece:
         "speaker": f"ravdess:{actor}", "emotion": label, "text": STATEMENTS[statement],
         "intensity": {"neutral": 0, "calm": None}.get(label, INTENSITIES[intensity]),
     }  # fmt: skip
-    return Piece((emotion, intensity, statement, repetition, actor), kind, said)
+    sung = "sung, not spoken: captions and sync are for speech" if channel == "02" else ""
+    return Piece((channel, emotion, intensity, statement, repetition, actor), kind, said, left_out=sung)
 
 
 LAYOUT = Layout(

@@ -33,6 +33,7 @@ class Piece:
         view: which of several cameras; pictures of one take differ in it.
         series, number: files of one series are numbered one after the other, so that gaps show.
         certain: no other footage is called so; what a corpus is recognised by.
+        left_out: why a file that is named as it should be is no input; empty for all others.
     """
 
     take: tuple[str, ...]
@@ -42,6 +43,7 @@ class Piece:
     series: str = ""
     number: int = 0
     certain: bool = True
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,18 @@ def read_tree(layout: Layout, folder: Path) -> Reading:
             refused[file] = reason
         else:
             try:
-                pieces[file] = layout.parse(file)
+                piece = layout.parse(file)
             except StrangeName as strange:
                 refused[file] = f"not named as {layout.name} names its files: {strange}"
+                continue
+            if piece.left_out:
+                refused[file] = piece.left_out
+            else:
+                pieces[file] = piece
     listed = _join(layout, pieces, refused, reading)
     listed |= {file: Source(str(file), licence=layout.licence, refused=why) for file, why in refused.items()}
     reading.sources = [listed[file] for file in sorted(listed)]
-    reading.missing += _missing(layout, pieces, [file for file in listed if file not in refused])
+    reading.missing += _missing(layout, [pieces[file] for file in listed if file not in refused])
     return reading
 
 
@@ -171,12 +178,11 @@ def _join(layout: Layout, pieces: dict[Path, Piece], refused: dict[Path, str], r
     return listed
 
 
-def _missing(layout: Layout, pieces: dict[Path, Piece], inputs: Iterable[Path]) -> list[str]:
-    """Gaps in numbered series, and speakers who have fewer takes than all were recorded in."""
+def _missing(layout: Layout, pieces: Iterable[Piece]) -> list[str]:
+    """Of inputs: gaps in numbered series, and speakers who have fewer takes than all were recorded in."""
     numbers: dict[str, set[int]] = defaultdict(set)
     takes: dict[str, int] = defaultdict(int)
-    for file in inputs:
-        piece = pieces[file]
+    for piece in pieces:
         takes[piece.said["speaker"]] += 1
         if piece.series:
             numbers[piece.series].add(piece.number)

@@ -60,6 +60,7 @@ CREMA_D = {
     "VideoFlash/1001_DFA_ANG_ZZ.flv": (REFUSED, "no level ZZ"),
     "VideoFlash/2001_DFA_ANG_XX.flv": (REFUSED, "no actor 2001"),
     "VideoFlash/1064_IEO_DIS_MD.flv": (REFUSED, "README"),
+    "AudioWAV/1064_IEO_DIS_MD.wav": (REFUSED, "README"),
     "VideoDemographics.csv": (PASSED, "text"),
     "LICENSE.txt": (PASSED, "text"),
 }
