@@ -12,6 +12,7 @@ from flows.run import Result, Run
 from flows.train import fit_or_tell, promote_if_better, register_model, show_training
 from storage.layout import Root
 from tasks.champion import champion_or_named
+from tasks.training.denoiser_stages import stage_for
 
 
 @flow(name="nightly", description="New footage in, dataset version, warm-start training, evaluation, gate.")
@@ -38,8 +39,9 @@ def nightly(options: Options, sources: list[str], dataset: str) -> Result:
 
     with run.stage("train") as stage:
         champion = champion_or_named(root, config)
-        trained = fit_or_tell(run, built.folder, dataset_id, champion, config)
-        challenger = register_model(trained, champion, dataset_id, config, "image", run.run_id)
+        how = stage_for(champion.path)
+        trained = fit_or_tell(run, built.folder, dataset_id, champion, config, how)
+        challenger = register_model(trained, champion, dataset_id, config, how, run.run_id)
         stage["result"] = f"{champion.label} → {challenger.label}, loss {trained['loss']:.4f}"
 
     with run.stage("evaluate") as stage:

@@ -30,6 +30,7 @@ PARTS_OF_TRAINING = ("model", "train", "audio")
 """Sections of the configuration that a training run depends on."""
 FACTS = ("steps", "train_loss", "train_loss_start", "train_rate", "loss", "clips", "workers", "seconds")
 """What is told of a finished training."""
+DATA_LICENCE = "as its training data"
 ONLY_WATCHED = ("checkpoint_every", "samples_every", "max_loss_ratio", "loss_window")
 """Settings of `train` that change what is kept and told of a run, not the run: it goes on under other ones."""
 
@@ -147,11 +148,19 @@ def register_model(
     model_id = registry.register(
         trained["path"], config.model.name, metrics={"training": measures}, dataset_id=dataset_id,
         parent=start.model_id if start else "", stage=stage, run_id=run_id, config_hash=config.hash(),
-        licence="as its training data",
+        licence=licence_of(registry, start, stage),
         training={name: value for name, value in measures.items() if name.startswith("train_")},
     )  # fmt: skip
     Catalog(config.root).upsert("models", registry.show(model_id))
     return champion_or_named(Root(config.root), config, model_id)
+
+
+def licence_of(registry: Registry, start: Model | None, stage: str) -> str:
+    """That of the training data; on top of a public base, after that base's own, which goes on from model to model."""
+    if start is None or stage != "adapt":
+        return DATA_LICENCE
+    before = str(registry.show(start.model_id)["licence"] or "")
+    return before if before.endswith(DATA_LICENCE) else "; ".join(filter(None, (before, DATA_LICENCE)))
 
 
 @task(name="gate", cache_policy=NO_CACHE)

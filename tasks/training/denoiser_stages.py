@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
+from models.conventions import Conventions
 from models.emotion import load_face_emotion
 from models.emotion_control import EmotionSpace
 from models.pipeline import DubPipeline, add_parts
@@ -44,6 +46,12 @@ BOUNDARIES = (600,)
 """Timesteps at which the stage `split` hands over to the next U-Net, where the pipeline is not split yet."""
 
 
+def stage_for(folder: str | Path) -> str:
+    """The stage that trains the pipeline in `folder` further on new footage."""
+    about = DubPipeline.load_config(str(folder), local_files_only=True)
+    return "image" if Conventions(**about.get("base") or {}).kind == Conventions().kind else "adapt"
+
+
 def settings_of(stage: str, pipeline: DubPipeline, settings: dict[str, Any]) -> dict[str, Any]:
     """What a stage sets otherwise than `settings`, for this pipeline."""
     return adapt.settings_of(pipeline, settings) if stage == "adapt" else SETTINGS[stage]
@@ -62,8 +70,11 @@ def ready_for(
             untrained one.
         control_share: widths of that part's ControlNet over the U-Net's.
     Raises:
-        UsageError: an unknown part, or a folder that holds no emotion space.
+        UsageError: an unknown part, a folder that holds no emotion space, or a public base, which one stage alone
+            calls as it wants to be called.
     """
+    if stage != "adapt" and pipeline.base.kind != Conventions().kind:
+        raise UsageError(f"a base of {pipeline.base.kind} is not trained by the stage {stage}", "use --stage adapt")
     wanted = {*parts, "temporal"} if stage == "video" else set(parts)
     if stage == "adapt" and not parts:
         wanted = set(adapt.PARTS)

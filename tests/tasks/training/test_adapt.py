@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-import whisper
 from diffusers import UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from models.action_unit_reader import load_action_units
-from models.autoencoder import build_autoencoder
 from models.imported import build_imported
 from models.latentsync import load_latentsync
 from models.lora import FILE, has_lora
@@ -32,8 +30,8 @@ from tasks.training.denoiser_stages import ready_for
 from tasks.training.image import ImageRun, ImageTraining
 from tasks.training.latents import LatentCache, cache_clips
 from tasks.training.ray_fit import fit
-from tests.models.narrow_releases import CONTEXT, THIN, narrow_latentsync, narrow_musetalk
-from tests.tasks.training.conftest import SIZE
+from tests.models.narrow_releases import narrow_vae
+from tests.tasks.public_bases import SIZE, write_base, write_whisper
 
 KINDS = ("latentsync", "musetalk")
 WINDOW = 4
@@ -49,18 +47,13 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Narrow bases of both kinds, imported (LatentSync's with temporal layers), and a whisper of their width."""
+    """Narrow bases of both kinds, imported, and a whisper of their width."""
     place = tmp_path_factory.mktemp("bases")
-    torch.manual_seed(0)
-    dims = whisper.ModelDimensions(80, 1500, CONTEXT, 2, 4, 64, 16, CONTEXT, 2, 1)
-    torch.save({"dims": vars(dims), "model_state_dict": whisper.model.Whisper(dims).state_dict()}, place / "whisper.pt")
-    vae = build_autoencoder("sd15", block_out_channels=(8, 8, 16, 16), norm_num_groups=8, scaling_factor=4.0)
-    torch.save(narrow_latentsync("decoder", THIN), place / "latentsync.pt")
-    save_file(narrow_musetalk(THIN), place / "musetalk.safetensors")
-    for checkpoint in (load_latentsync(place / "latentsync.pt"), load_musetalk(place / "musetalk.safetensors")):
-        pipeline = build_imported(checkpoint, vae, SIZE)
+    write_whisper(place)
+    for kind, load in (("latentsync", load_latentsync), ("musetalk", load_musetalk)):
+        pipeline = build_imported(load(write_base(kind, place / "files")), narrow_vae(), SIZE)
         short = pipeline.settings | {"window": WINDOW, "window_overlap": 1}
-        DubPipeline(**pipeline.components, **short).save_pretrained(str(place / checkpoint.base.kind))
+        DubPipeline(**pipeline.components, **short).save_pretrained(str(place / kind))
     return place
 
 
@@ -79,7 +72,7 @@ def grown(folder: Path) -> dict[tuple[str, bool], DubPipeline]:
 @pytest.fixture(scope="module")
 def cached(folder: Path, grown: dict[tuple[str, bool], DubPipeline], rows: Rows) -> dict[str, list[Path]]:
     """Latents for each base."""
-    speech, reader, found = load_speech_encoder(folder / "whisper.pt"), load_action_units(), {}
+    speech, reader, found = load_speech_encoder(folder / "narrow.pt"), load_action_units(), {}
     for kind in KINDS:
         pipeline = grown[kind, False]
         cache = LatentCache(folder / "latents", pipeline.vae, speech, reader=reader, base=pipeline.base, size=SIZE)
@@ -249,7 +242,7 @@ def settings(folder: Path, tmp_path: Path) -> Config:
     model = {"size": SIZE, "control_share": 1.0}
     return load_config(
         "studio", tmp_path / "root",
-        {"audio.speech": str(folder / "whisper.pt"), "model": model, "train": train, "render.steps": 2},
+        {"audio.speech": str(folder / "narrow.pt"), "model": model, "train": train, "render.steps": 2},
     )  # fmt: skip
 
 
