@@ -23,8 +23,6 @@ from tasks.evaluate_meter import Meter
 from tasks.evaluate_render import has_emotion_branch, other_sound, render_clip, shown
 from tasks.training.data import TrainingClip
 
-PERSON_GUIDANCE = 2.0
-"""Least scale of the identity where it is exchanged: the surroundings, which stay, speak for the old person."""
 FRAMES = 24
 """Rendered of each clip for each exchange: enough for the sync expert and for a vote of the judge."""
 
@@ -61,11 +59,9 @@ def exchanges(
         )
     if other.speaker != clip.speaker:
         whole = bool(pipeline.config.whole_face)
-        scale = max(config.render.guidance_identity, PERSON_GUIDANCE)
         swapped = render_clip(
-            pipeline, clip, features[number], config.with_({"render.guidance_identity": scale}), seed, frames=frames,
-            person=other, whole_face=whole,
-        )  # fmt: skip
+            pipeline, clip, features[number], config, seed, frames=frames, person=other, whole_face=whole
+        )
         samples.add(control_identity_change=mean_change(plain, swapped))
         if "embedding" in meter.faces.gives:
             samples.add(**_recognised(meter, swapped, clip, other, clips))
