@@ -29,7 +29,7 @@ STEPS = 2000
 """What the shipped encoder took, where neither steps nor minutes are given."""
 VOCABULARY, TOKENIZER_TEXTS = 2560, 20_000
 """Word pieces, and the woven texts that they are learned from."""
-RATE, WARM_RATE, STAY = 2e-3, 1e-3, 10.0
+RATE, WARM_RATE, STAY = 2e-3, 1e-3, 4.0
 """Learning rates from scratch and from `init`, and the weight of staying where `init` had a text (1 - cosine)."""
 _SAME_EMOTION, _SAME_INTENSITY, _SAME_DETAIL = 0.55, 0.21, 0.08
 

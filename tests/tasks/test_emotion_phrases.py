@@ -26,7 +26,7 @@ def test_the_report_counts_what_is_misread() -> None:
     assert report.accuracy == pytest.approx(1 - len(report.misread) / 40)
     assert sum(report.by_emotion.values()) == pytest.approx(8 * report.accuracy)
     assert all(meant != read for _, meant, read in report.misread)
-    assert report.accuracy > 0.4, "chance is 0.125"
+    assert report.accuracy >= 0.8, "chance is 0.125"
     plain = read_free_texts(encoder, {"happy": ("a happy person",), "angry": ("an angry man",)})
     assert plain.accuracy == 1
     assert plain.misread == ()
