@@ -7,8 +7,8 @@ checkpoints load. What is added stands beside it and never inside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
 from models.conventions import Conventions
 from models.emotion_control import EmotionControl, EmotionSpace
 from models.fusion import LevelFusion
-from models.hooks import Hooks, adding, hooked
+from models.hooks import Hooks, Recomputing, adding, hooked
 from models.routing import TimestepRouter
 from models.steering import Conditions, Steering, kept
 from models.temporal import motion_hooks, norms_over_window
@@ -113,6 +113,17 @@ class Denoiser(nn.Module):
         self.later_unets = nn.ModuleList(later_unets)
         self.router = TimestepRouter(boundaries) if self.later_unets else None
         self.base = base or Conventions()
+        self._recomputing = Recomputing()
+
+    def recompute(self) -> None:
+        """Keep few activations for the backward pass and compute the rest anew there: less memory, more time.
+
+        Of the U-Nets' residual and attention blocks, the temporal layers and the emotion branch; no result changes.
+        """
+        for unet in (self.unet, *self.later_unets):
+            unet.enable_gradient_checkpointing(self._recomputing)
+        if self.emotion_control is not None:
+            self.emotion_control.controlnet.enable_gradient_checkpointing()
 
     @property
     def sees_windows(self) -> bool:
@@ -210,7 +221,8 @@ class Denoiser(nn.Module):
         if self.level_fusion is not None:
             hooks += self.level_fusion.hooks(unet, steering.fused)
         if self.motion_adapter is not None and steering.window is not None:
-            hooks += motion_hooks(unet, self.motion_adapter, steering.window)
+            recomputing = self._recomputing if unet.is_gradient_checkpointing else None
+            hooks += motion_hooks(unet, self.motion_adapter, steering.window, recomputing)
         residuals: dict[str, Any] = {}
         if steering.down is not None:
             residuals = {
@@ -219,10 +231,16 @@ class Denoiser(nn.Module):
         sample, at = self.base.network_input(noisy, steering.visual), timesteps
         if self.base.direct:
             at = torch.zeros_like(timesteps)
-        over: AbstractContextManager[None] = nullcontext()
-        if self.base.norm_over_window and steering.window is not None:
-            over = norms_over_window(unet, self.motion_adapter, steering.window)
-        with hooked(hooks), over:
+
+        @contextmanager
+        def opened() -> Iterator[None]:
+            over: AbstractContextManager[None] = nullcontext()
+            if self.base.norm_over_window and steering.window is not None:
+                over = norms_over_window(unet, self.motion_adapter, steering.window)
+            with hooked(hooks), over:
+                yield
+
+        with opened(), self._recomputing.under(opened):
             return unet(sample, at, steering.context, class_labels=steering.pooled, **residuals).sample
 
 

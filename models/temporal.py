@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,16 +47,20 @@ def build_motion_adapter(unet: UNet2DConditionModel, **overrides: Any) -> Motion
     return adapter
 
 
-def motion_hooks(unet: UNet2DConditionModel, adapter: MotionAdapter, frames: int) -> Hooks:
+def motion_hooks(
+    unet: UNet2DConditionModel, adapter: MotionAdapter, frames: int, call: Callable[..., Tensor] | None = None
+) -> Hooks:
     """The adapter's modules, for the layers of `unet` that they follow in `UNetMotionModel`: each block's attentions,
     or its residual blocks where it has no attention.
 
     Args:
         frames: length of a window; the batch is windows x frames.
+        call: call(module, hidden) runs a module; None: as it is.
     """
 
     def change(module: nn.Module) -> Change:
-        return lambda hidden: module(hidden, num_frames=frames)
+        of_window = partial(module, num_frames=frames)
+        return of_window if call is None else partial(call, of_window)
 
     pairs: Hooks = []
     blocks = [*zip(unet.down_blocks, adapter.down_blocks, strict=True)]
