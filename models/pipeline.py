@@ -126,6 +126,7 @@ def build_pipeline(
         audio_projection=AudioProjection(audio_dim, width, audio_tokens, pooled_dim) if pooled_dim else None,
         crop_size=crop_size or {"studio": 128, "sd15": 256}[profile],
         audio_context=audio_context,
+        base={"steps": 20} if profile == "sd15" else None,
     )
     for module in pipeline.components.values():
         if isinstance(module, torch.nn.Module):

@@ -92,6 +92,11 @@ def test_parts_that_are_new_change_nothing(profile: str) -> None:
     assert np.array_equal(grown(**given(grown)), expected)
 
 
+def test_a_model_of_sd15_size_takes_twenty_steps_where_nobody_says_how_many() -> None:
+    assert narrow("sd15").base.steps == 20
+    assert narrow("studio").base.steps == 10
+
+
 @pytest.mark.parametrize("left_out", ["audio_tokens", "identity", "emotion", "action_units"])
 def test_each_condition_matters_and_can_be_left_out(pipeline: DubPipeline, whole: np.ndarray, left_out: str) -> None:
     without = pipeline(**given(pipeline, **{left_out: None}))
