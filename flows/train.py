@@ -31,7 +31,7 @@ PARTS_OF_TRAINING = ("model", "train", "audio")
 FACTS = ("steps", "train_loss", "train_loss_start", "train_rate", "loss", "clips", "workers", "seconds")
 """What is told of a finished training."""
 DATA_LICENCE = "as its training data"
-ONLY_WATCHED = ("checkpoint_every", "samples_every", "max_loss_ratio", "loss_window")
+ONLY_WATCHED = ("checkpoint_every", "samples_every", "max_loss_ratio", "loss_window", "recompute")
 """Settings of `train` that change what is kept and told of a run, not the run: it goes on under other ones."""
 
 

@@ -207,6 +207,9 @@ class Train(_Part):
         default=("to_q", "to_k", "to_v", "to_out.0"), description="layers of its U-Net that get an adapter"
     )
     lora_rate: float = Field(default=10.0, gt=0, description="their learning rate over that of the branches")
+    recompute: bool = Field(
+        default=False, description="compute activations anew in the backward pass: less memory, more time"
+    )
     steps: Count = Field(default=2000, description="optimiser steps of a full run")
     short_steps: Count = Field(default=40, description="steps of the demo's short retrain from the champion")
     checkpoint_every: Count = Field(default=200, description="steps between checkpoints")

@@ -70,6 +70,8 @@ class ImageTraining:
         self.denoiser: Denoiser = pipeline.denoiser.to(self.device).train()
         self.network: nn.Module = self.denoiser
         self._freeze()
+        if run.recompute:
+            self.denoiser.recompute()
         self.ema = build_ema(self.averaged.values(), run.ema_decay)
         self.optimizer = torch.optim.AdamW(
             self._groups(), lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, fused=True

@@ -208,6 +208,7 @@ def _settings(
         "lora_alpha": train.lora_alpha,
         "lora_targets": train.lora_targets,
         "lora_rate": train.lora_rate,
+        "recompute": train.recompute,
         "precision": train.precision,
         "seed": train.seed,
     }

@@ -26,7 +26,8 @@ class ImageRun:
     noise_bias: timesteps are T u^noise_bias, below 1 means more of the noisy ones, where the mouth is laid out;
     terminal: share of samples at the very last timestep, which every sampling begins with; branch_rate: the rate of all
     but the U-Nets, as a factor; emotion_weight: of the emotion-consistency loss, taken on `emotion_samples` decoded
-    frames of a batch; window: frames that belong together (1: single frames).
+    frames of a batch; window: frames that belong together (1: single frames); recompute: activations are computed anew
+    in the backward pass, which takes less memory and more time.
 
     Of the stage `video`: perceptual_weight, temporal_weight and sync_weight of its losses; sync_expert: the pack or
     folder of the sync expert of that loss, "" for none (one that took no part in training has to be left to judge).
@@ -60,6 +61,7 @@ class ImageRun:
     emotion_weight: float = 0.0
     emotion_samples: int = 4
     window: int = 1
+    recompute: bool = False
     perceptual_weight: float = 0.1
     temporal_weight: float = 0.02
     sync_weight: float = 0.05
