@@ -70,8 +70,10 @@ class Placement:
 
     @property
     def enlarged(self) -> float:
-        """Pixels of the base's crop per pixel of the stored one."""
-        return 1.0 if self.matrices is None else float(np.median([crops.scale_of(each) for each in self.matrices]))
+        """Pixels of the base's crop per pixel of the stored one, along the axis where they are more."""
+        if self.matrices is None:
+            return 1.0
+        return float(np.median(np.linalg.norm(self.matrices[:, :, :2], axis=-1).max(1)))
 
 
 def warn_of_softness(placement: Placement, stored: int) -> bool:
@@ -79,7 +81,8 @@ def warn_of_softness(placement: Placement, stored: int) -> bool:
     if placement.enlarged < ENLARGED:
         return False
     log.warning(
-        "crops of %d px are enlarged %.1f times for this base, which teaches it softness: set preprocess.crop_size=%d",
+        "crops of %d px are enlarged up to %.1f times for this base, which teaches it softness: "
+        "set preprocess.crop_size=%d",
         stored, placement.enlarged, int(np.ceil(stored * placement.enlarged / 64)) * 64,
     )  # fmt: skip
     return True

@@ -48,7 +48,8 @@ def of_different_people(clips: Iterable[TrainingClip]) -> list[TrainingClip]:
 def render_samples(pipeline: DubPipeline, files: Sequence[Path], steps: int) -> NDArray[np.uint8]:
     """A grid uint8 RGB [H,W,3]: of each file of latents (see `tasks.training.latents`) the middle frame.
 
-    A base that is given each frame itself as its reference is given that here, too.
+    It is rendered as the base is when it renders: within a window, where that counts, and with the frame itself as the
+    reference, where the base is given that.
 
     Args:
         steps: denoising steps.
@@ -61,19 +62,23 @@ def render_samples(pipeline: DubPipeline, files: Sequence[Path], steps: int) -> 
         with safe_open(str(file), "pt") as stored:
             pts = stored.get_tensor("pts").numpy()
             at = len(pts) // 2
+            length = min(pipeline.config.window, len(pts)) if base.norm_over_window else 1
+            first = min(max(at - length // 2, 0), len(pts) - length)
             latents = stored.get_slice("latents")
-            pair = torch.stack([latents[at], latents[0]]).to(device, pipeline.vae.dtype)
+            wanted = torch.cat([latents[first : first + length], latents[:1]]).to(device, pipeline.vae.dtype)
             speech, identity = stored.get_tensor("speech").float(), stored.get_tensor("identity")
-        truth, reference = to_frames(decode(pipeline.vae, pair))
+        *frames, reference = to_frames(decode(pipeline.vae, wanted))
         context, ends = pipeline.config.audio_context, ENDS.get(base.kind, "repeat")
-        rendered = pipeline(
-            truth[None], mask, truth if base.own_reference else reference,
-            audio_tokens=frame_tokens(speech, pts[at : at + 1], context, ends=ends),
+        truth = np.stack(frames)
+        made = pipeline(
+            truth, mask, truth if base.own_reference else reference,
+            audio_tokens=frame_tokens(speech, pts[first : first + length], context, ends=ends),
             identity=identity if identity.any() else None,
             num_inference_steps=steps, guidance_audio=1.0, initial_noise=noise,
-        )[0]  # fmt: skip
-        masked = (truth * (1 - mask[..., None])).round().astype(np.uint8)
-        lines.append(np.concatenate([reference, masked, rendered, truth], axis=1))
+        )  # fmt: skip
+        true, rendered = truth[at - first], made[at - first]
+        masked = (true * (1 - mask[..., None])).round().astype(np.uint8)
+        lines.append(np.concatenate([reference, masked, rendered, true], axis=1))
     return np.concatenate(lines)
 
 

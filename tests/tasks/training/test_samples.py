@@ -7,17 +7,25 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
+from models.dub_pipeline import DubPipeline
+from models.imported import build_imported
+from models.latentsync import load_latentsync
+from models.musetalk import load_musetalk
 from models.pipeline import load_pipeline
 from models.speech import load_speech_encoder
 from tasks.config import Config
+from tasks.masks import model_mask
 from tasks.training.curve import read_curve
 from tasks.training.data import decode_clip
 from tasks.training.image import ImageRun, ImageTraining
 from tasks.training.latents import LatentCache, cache_clips
 from tasks.training.ray_fit import fit
 from tasks.training.samples import averaged, last_samples, of_different_people, render_samples
+from tests.models.narrow_releases import narrow_vae
+from tests.tasks.public_bases import write_base, write_whisper
 from tests.tasks.training.conftest import SIZE, drawn_clip
 
 Rows = list[dict[str, Any]]
@@ -69,6 +77,31 @@ def test_a_grid_shows_reference_mask_rendering_and_truth(
     for shadow, parameter in zip(training.ema.shadow_params, inside, strict=True):
         assert torch.equal(shadow, parameter)
     assert all(torch.equal(value, before[name]) for name, value in training.denoiser.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["latentsync", "musetalk"])
+def test_an_imported_base_shows_what_it_renders(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own mask, the frame itself as its reference, and in a window where it normalises over that."""
+    read = load_latentsync if kind == "latentsync" else load_musetalk
+    size = 2 * SIZE  # the narrow networks normalise a single pixel by itself at less
+    pipeline = build_imported(read(write_base(kind, tmp_path)), narrow_vae(), size)
+    speech = load_speech_encoder(write_whisper(tmp_path))
+    cache = LatentCache(tmp_path / "latents", pipeline.vae, speech, base=pipeline.base, size=size)
+    files = cache_clips([decode_clip(drawn_clip(0, frames=5))], cache, mirror=False)
+    calls: list[tuple[Any, ...]] = []
+    render = DubPipeline.__call__
+
+    def noted(self: DubPipeline, *given: Any, **options: Any) -> Any:
+        calls.append(given)
+        return render(self, *given, **options)
+
+    monkeypatch.setattr(DubPipeline, "__call__", noted)
+    grid = render_samples(pipeline, files, steps=1)
+    ((frames, mask, references),) = calls
+    assert len(frames) == (5 if kind == "latentsync" else 1)
+    assert np.array_equal(frames, references) and np.array_equal(mask, model_mask(kind, size))
+    assert grid.shape == (size, 4 * size, 3)
+    assert np.array_equal(grid[: size // 3, 2 * size : 3 * size], frames[len(frames) // 2][: size // 3])
 
 
 def test_different_people_are_shown_where_there_are_some() -> None:
