@@ -194,7 +194,7 @@ class Train(_Part):
         default=0.0, ge=0, description="weight of the emotion-consistency loss on decoded frames"
     )
     parts: tuple[str, ...] = Field(
-        default=(), description="branches to add where missing: emotion, action_units, fusion, temporal"
+        default=(), description="branches to add where missing: emotion, identity, action_units, fusion, mask, temporal"
     )
     space: str = Field(
         default="", description="folder or registered model of stage align, for the part emotion; empty: untrained"

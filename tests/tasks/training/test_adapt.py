@@ -246,6 +246,7 @@ def settings(folder: Path, tmp_path: Path) -> Config:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_ends_like_one_that_was_not(
     kind: str, folder: Path, settings: Config, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
