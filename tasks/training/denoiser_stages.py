@@ -70,12 +70,14 @@ def ready_for(
             untrained one.
         control_share: widths of that part's ControlNet over the U-Net's.
     Raises:
-        UsageError: an unknown part, a folder that holds no emotion space, or a public base, which one stage alone
-            calls as it wants to be called.
+        UsageError: an unknown part, temporal layers for the stage `adapt` (it would not train them), a folder that
+            holds no emotion space, or a public base, which one stage alone calls as it wants to be called.
     """
     if stage != "adapt" and pipeline.base.kind != Conventions().kind:
         raise UsageError(f"a base of {pipeline.base.kind} is not trained by the stage {stage}", "use --stage adapt")
     wanted = {*parts, "temporal"} if stage == "video" else set(parts)
+    if stage == "adapt" and "temporal" in parts:
+        raise UsageError("--stage adapt trains no temporal layers", "leave temporal out of train.parts")
     if stage == "adapt" and not parts:
         wanted = set(adapt.PARTS)
     if wanted:

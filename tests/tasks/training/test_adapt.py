@@ -288,5 +288,7 @@ def test_what_cannot_be_adapted_is_said(folder: Path, begin: Begin, cached: dict
         begin("latentsync", window=1)
     with pytest.raises(UsageError, match="wings"):
         begin("musetalk", lora_targets=("wings",))
+    with pytest.raises(UsageError, match="no temporal layers"):
+        ready_for("adapt", load_pipeline(folder / "musetalk"), ("temporal",))
     with pytest.raises(UsageError, match="nothing is trained"):
         AdaptTraining(load_pipeline(folder / "musetalk"), cached["musetalk"], replace(RUN, lora_rank=0))
