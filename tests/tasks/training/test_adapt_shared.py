@@ -46,7 +46,7 @@ def job(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) ->
     cache = LatentCache(folder / "latents", pipeline.vae, speech, base=pipeline.base, size=SIZE)
     files = cache_clips(map(decode_clip, rows[:2]), cache, mirror=False)
     run = ImageRun(
-        steps=STEPS, batch_size=2, window=WINDOW, rate=1e-3, warmup=1, precision="fp32", whole_face=0.0, lora_rank=2,
+        steps=STEPS, batch_size=2, window=WINDOW, rate=2e-4, warmup=1, precision="fp32", whole_face=0.0, lora_rank=2,
         recompute=True,
     )  # fmt: skip
     return FitJob(
@@ -74,14 +74,16 @@ def test_two_workers_give_the_run_of_one(parallel: str, job: FitJob, one: Path, 
         return tmp_path / "two"
 
     two = by_two()
-    assert losses(two) == pytest.approx(losses(one), abs=1e-3)
+    (_, loss, norm), (_, loss_alone, norm_alone) = losses(two).T, losses(one).T
+    assert loss == pytest.approx(loss_alone, abs=1e-4)
+    assert norm == pytest.approx(norm_alone, rel=5e-3)
     alone, together = (Checkpoints(out).read() for out in (one, two))
     assert alone is not None and together is not None
     assert set(alone["denoiser"]) == set(together["denoiser"])
     assert not any(name.startswith("motion_adapter.") for name in alone["denoiser"])
     # Adam divides by the gradient's size: where that is next to nothing, how sums are rounded decides its sign
     apart = [(value - together["denoiser"][name]).abs().flatten() for name, value in alone["denoiser"].items()]
-    assert (torch.cat(apart) > 1e-3).float().mean() < 0.01
+    assert (torch.cat(apart) > 2e-4).float().mean() < 0.01
     final = "pipeline/unet/diffusion_pytorch_model.safetensors"
     found, expected = (load_file(Checkpoints(out).all()[-1] / final) for out in (two, one))
     assert set(found) == set(expected)
