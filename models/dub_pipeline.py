@@ -19,10 +19,11 @@ from models.blending import compose, match_surround
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
 from models.conventions import Conventions, masked
 from models.denoiser import Denoiser, visual_channels
-from models.emotion import FaceEmotion, image_features
+from models.emotion import FaceEmotion
 from models.emotion_control import EmotionControl, EmotionSpace
 from models.fusion import LevelFusion
-from models.sampling import Guidance, denoise, fast_dtype
+from models.person import person_features
+from models.sampling import Guidance, denoise, fast_dtype, of_part
 from models.saving import forget_origin
 from models.shot import Shot, Values, checked, distinct, rows
 from models.steering import Conditions
@@ -166,13 +167,6 @@ class DubPipeline(DiffusionPipeline):
             self._text = TextEncoder(self.tokenizer, self.text_encoder) if own else load_text("studio")
         return self._text
 
-    def _follow(self, embeddings: Tensor, scales: float | Sequence[float]) -> float | Tensor:
-        """The scale of emotions [1 or F,Dt]: the one given, or the one at the intensity that each asks for."""
-        if isinstance(scales, int | float):
-            return float(scales)
-        asked = self._reader().intensities(embeddings).cpu().numpy()
-        return torch.from_numpy(np.interp(asked, range(len(scales)), scales).astype(np.float32))
-
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Shape of one frame's latents: channels, height, width."""
@@ -240,10 +234,13 @@ class DubPipeline(DiffusionPipeline):
         if emotion is not None and (self.emotion_space is None or self.emotion_control is None):
             log.info("this model has no emotion branch: the face keeps its own expression, not %r", emotion)
         elif emotion is not None:
-            person = self._person(shot.reference, identity) if emotion_image is None else emotion_image
+            person = emotion_image
+            if person is None:
+                width = self.emotion_space.config.image_dim
+                person = person_features(shot.reference, identity, width, self.face_emotion)
             felt = self.encode_emotion(emotion)
             given |= {"emotion": felt, "emotion_image": person}
-            follow = self._follow(felt, guidance_emotion)
+            follow = self._reader().scales_at(felt, guidance_emotion)
         shot.give(given)
         noise = self.sample_noise(generator) if initial_noise is None else initial_noise.reshape(self.latent_shape)
         scales: dict[str, float | Tensor] = {
@@ -262,22 +259,9 @@ class DubPipeline(DiffusionPipeline):
             counting = _counting(callback, start // chunk * steps, total)
             out[part] = self._render(
                 shot.part(part), references if len(references) == 1 else references[part], noise, steps,
-                _of_part(scales, part, count), batch_size, counting,
+                of_part(scales, part, count), batch_size, counting,
             )  # fmt: skip
         return out
-
-    def _person(self, reference: NDArray[np.uint8], identity: Values | None) -> Tensor | None:
-        """Image features [1 or F,Di] of the person in the form that the emotion space was trained on, or None."""
-        wanted = self.emotion_space.config.image_dim
-        who = None if identity is None else rows(identity)
-        if self.face_emotion is None:
-            return who if who is not None and who.shape[-1] == wanted else None
-        pictures, which = distinct(reference)
-        crops = (to_images(pictures).to(self.face_emotion.device, self.face_emotion.dtype) + 1) / 2
-        who = crops.new_zeros(1, wanted - self.face_emotion.config.width) if who is None else who.to(crops)
-        features = image_features(who[:1].expand(len(crops), -1), crops, self.face_emotion)[which]
-        count = max(len(who), len(features))
-        return torch.cat([who.expand(count, -1), features[:, who.shape[-1] :].expand(count, -1)], dim=-1)
 
     def _computing(self) -> torch.autocast:
         device, dtype = self._execution_device, self.unet.dtype
@@ -325,14 +309,6 @@ class DubPipeline(DiffusionPipeline):
             parts = [decode(self.vae, part).float().cpu() for part in latents.to(dtype).split(batch_size)]
         made = match_surround(to_images(shot.frames), torch.cat(parts), torch.from_numpy(shot.mask)[:, None])
         return compose(shot.frames, to_frames(made), shot.mask)
-
-
-def _of_part(scales: dict[str, float | Tensor], part: slice, count: int) -> dict[str, float | Tensor]:
-    """Scales of some of `count` frames."""
-    return {
-        name: scale[part] if isinstance(scale, Tensor) and len(scale) == count else scale
-        for name, scale in scales.items()
-    }
 
 
 def _counting(callback: Callable[[int, int], None] | None, done: int, total: int) -> Callable[[int], None] | None:

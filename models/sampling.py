@@ -124,6 +124,14 @@ def _without(conditions: Conditions, name: str) -> Conditions:
     return replace(conditions, identity=None) if name == "identity" else replace(conditions, action_units=None)
 
 
+def of_part(scales: dict[str, float | Tensor], part: slice, count: int) -> dict[str, float | Tensor]:
+    """Scales of some of `count` frames."""
+    return {
+        name: scale[part] if isinstance(scale, Tensor) and len(scale) == count else scale
+        for name, scale in scales.items()
+    }
+
+
 def denoise(
     guidance: Guidance,
     scheduler: Any,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -123,6 +124,15 @@ class TextEncoder:
         felt = levels.sum((1, 2))
         mean = (levels.sum(1) * levels.new_tensor([1.0, 2.0, 3.0])).sum(1) / felt.clamp(min=1e-12)
         return torch.where(shares[:, 0] >= levels.sum(2).amax(1), torch.zeros_like(mean), mean)
+
+    def scales_at(self, pooled: Tensor, scales: float | Sequence[float]) -> float | Tensor:
+        """The guidance scale of pooled embeddings [B,width]: the one given, or float [B] at the intensity that each
+        asks for, where `scales` are those at neutral and at intensities 1, 2 and 3.
+        """
+        if isinstance(scales, int | float):
+            return float(scales)
+        asked = self.intensities(pooled).cpu().numpy()
+        return torch.from_numpy(np.interp(asked, range(len(scales)), scales).astype(np.float32))
 
     @staticmethod
     def _reading(share: Tensor) -> EmotionReading:

@@ -18,7 +18,8 @@ from models.interpolator import FrameInterpolator, MissingInterpolator, interpol
 from models.speech import SpeechEncoder, WhisperEncoder, frame_tokens
 from storage.errors import ConfigError
 from storage.ids import file_sha256
-from tasks.config import Config, Render
+from tasks.config import Config
+from tasks.config_sections import Render
 from tasks.windows import Crops, RenderWindow, WindowRenderer
 
 MAX_GAP_S = 0.101

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scenedetect import AdaptiveDetector, FrameTimecode
 
-from tasks.config import Shots
+from tasks.config_sections import Shots
 
 Frame = NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ from models.faces import Face
 from models.landmarks106 import CONTOUR, mouth_opening
 from tasks import crops
 from tasks.alignments import ANCHORS, anchors_of
-from tasks.config import Tracks
+from tasks.config_sections import Tracks
 from tasks.shots import Shot
 
 Floats = NDArray[np.float64]

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.pipeline import load_pipeline
+from models.text import PACKS
 from storage import media
 from storage.layout import Root
 from tasks import cluster
 from tasks.clips import build_clips
 from tasks.config import Config, load_config
 from tasks.experts import Experts, load_experts
+from tasks.masks import dub_mask, whole_face_mask
 from tasks.probe import Source
 from tests.conftest import LIBRARY
 
@@ -110,6 +113,23 @@ def test_rewriting_against_plain_encoding(tmp_path: Path) -> None:
     encode, rewrite = timed(plain, 2), timed(rewritten, 2)
     detail = f"{frames / rewrite:.0f} frames/s against {frames / encode:.0f} of decode and encode"
     told("rewrite a video", rewrite / encode, 4.0, detail)
+
+
+@pytest.mark.parametrize("asked", ["nothing", "an emotion", "an emotion of the whole face"])
+def test_two_steps_against_twenty(asked: str) -> None:
+    pipeline = load_pipeline(PACKS / "studio" / "champion")
+    size, count, rng = int(pipeline.config.crop_size), 16, np.random.default_rng(0)
+    crops = rng.integers(0, 255, (count, size, size, 3), dtype=np.uint8)
+    tokens = rng.standard_normal((count, 10, 192)).astype(np.float32)
+    mask = whole_face_mask(size) if "whole" in asked else dub_mask(size)
+    wanted = {} if asked == "nothing" else {"emotion": "extremely angry", "guidance_emotion": (2.5, 1.0, 2.5, 4.0)}
+
+    def render(steps: int) -> float:
+        given = {"num_inference_steps": steps, "guidance_audio": 1.0} | wanted
+        return timed(lambda: pipeline(crops, mask, crops[0], tokens, **given), 2)
+
+    few, many = render(2), render(20)
+    told(f"two steps against twenty, {asked} asked for", few / many, 0.5, f"{many / few:.1f} times as fast")
 
 
 def test_an_empty_root_costs_nothing(tmp_path: Path) -> None:

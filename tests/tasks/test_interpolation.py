@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.interpolator import CUE, FrameInterpolator
 from models.speech import encode_speech, load_speech_encoder
-from tasks.config import Render
+from tasks.config_sections import Render
 from tasks.interpolation import Between, Hear, InterpolatingRenderer, articulators
 
 SIZE = 16

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from storage import media
-from tasks.config import Shots
+from tasks.config_sections import Shots
 from tasks.shots import ShotFinder, shots_between
 
 

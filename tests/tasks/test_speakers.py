@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from storage.errors import InputFailed
-from tasks.config import Tracks
+from tasks.config_sections import Tracks
 from tasks.speakers import Turn, group_people, loudness, read_rttm, turn_masks, who_speaks, who_speaks_by_turns
 from tasks.tracks import Track, Tracker
 from tests.tasks.test_tracks import FRAME, face, shots_between

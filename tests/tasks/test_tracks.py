@@ -5,7 +5,7 @@ import pytest
 
 from models.faces import Face
 from models.landmarks106 import derive
-from tasks.config import Tracks
+from tasks.config_sections import Tracks
 from tasks.shots import shots_between
 from tasks.tracks import Dropped, Track, Tracker
 

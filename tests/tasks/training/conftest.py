@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from storage.schema import CLIPS, row
 from tasks.config import Config, load_config
 from tasks.masks import label_mask
 from tasks.training.data import decode_clip
+from tasks.training.image import ImageTraining
 from tasks.training.latents import LatentCache, cache_clips
 
 SIZE, FPS = 64, 25.0
+StoppedAt = Callable[[int], AbstractContextManager[None]]
 
 
 def draw_face(opening: float, skin: tuple[int, int, int]) -> np.ndarray:
@@ -122,3 +125,24 @@ def tiny_config(tiny_models: dict[str, Path], tmp_path: Path) -> Config:
             "train.precision": "fp32",
         },
     )
+
+
+@pytest.fixture
+def stopped_at(monkeypatch: pytest.MonkeyPatch) -> StoppedAt:
+    """Inside `stopped_at(step)` a training in this process is interrupted when it comes to that step."""
+
+    @contextmanager
+    def until(last: int) -> Iterator[None]:
+        step = ImageTraining.train_step
+
+        def dies(training: ImageTraining) -> dict[str, float]:
+            if training.step == last:
+                raise KeyboardInterrupt
+            return step(training)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageTraining, "train_step", dies)
+            with pytest.raises(KeyboardInterrupt):
+                yield
+
+    return until

@@ -22,7 +22,6 @@ from models.pipeline import DubPipeline, load_pipeline
 from models.speech import load_speech_encoder
 from storage.errors import UsageError
 from tasks.config import Config, load_config
-from tasks.training import train_loop
 from tasks.training.adapt import AdaptTraining, settings_of
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.data import decode_clip
@@ -32,6 +31,7 @@ from tasks.training.latents import LatentCache, cache_clips
 from tasks.training.ray_fit import fit
 from tests.models.narrow_releases import narrow_vae
 from tests.tasks.public_bases import SIZE, write_base, write_whisper
+from tests.tasks.training.conftest import StoppedAt
 
 KINDS = ("latentsync", "musetalk")
 WINDOW = 4
@@ -249,21 +249,12 @@ def settings(folder: Path, tmp_path: Path) -> Config:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_ends_like_one_that_was_not(
-    kind: str, folder: Path, settings: Config, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, folder: Path, settings: Config, rows: Rows, tmp_path: Path, stopped_at: StoppedAt
 ) -> None:
     """Through the whole of `fit`, in this process: from CLIPS rows to a pipeline that renders."""
     whole = fit("adapt", settings, rows, folder / kind, tmp_path / "whole")
-    step = ImageTraining.train_step
-
-    def dies(training: ImageTraining) -> dict[str, float]:
-        if training.step == 3:
-            raise KeyboardInterrupt
-        return step(training)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train_loop.ImageTraining, "train_step", dies)
-        with pytest.raises(KeyboardInterrupt):
-            fit("adapt", settings, rows, folder / kind, tmp_path / "stopped")
+    with stopped_at(3):
+        fit("adapt", settings, rows, folder / kind, tmp_path / "stopped")
     kept = Checkpoints(tmp_path / "stopped").read()
     assert kept is not None and kept["step"] == 2
     assert not [name for name in kept["denoiser"] if name.startswith("unet.") and ".lora_" not in name]

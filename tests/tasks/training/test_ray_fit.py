@@ -13,10 +13,10 @@ import pytest
 from models.pipeline import load_pipeline
 from storage.errors import NotFound, UsageError
 from tasks.config import Config
-from tasks.training import train_loop
 from tasks.training.curve import read_curve
 from tasks.training.divergence import TrainingDiverged
 from tasks.training.ray_fit import fit
+from tests.tasks.training.conftest import StoppedAt
 
 Rows = list[dict[str, Any]]
 
@@ -42,20 +42,11 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     tiny_models: dict[str, Path],
     rows: Rows,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    stopped_at: StoppedAt,
 ) -> None:
     whole = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "whole")
-    step = train_loop.ImageTraining.train_step
-
-    def dies(training: train_loop.ImageTraining) -> dict[str, float]:
-        if training.step == 5:
-            raise KeyboardInterrupt
-        return step(training)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train_loop.ImageTraining, "train_step", dies)
-        with pytest.raises(KeyboardInterrupt):
-            fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "stopped")
+    with stopped_at(5):
+        fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "stopped")
     assert read_curve(tmp_path / "stopped")[-1]["step"] == 5
     resumed = fit("image", tiny_config, rows, tiny_models["pipeline"], tmp_path / "stopped")
     assert resumed["losses"] == whole["losses"]
