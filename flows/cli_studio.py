@@ -1,4 +1,5 @@
-"""`dubwright studio`: render a corpus of talking heads with exact truth, or the shipped library anew."""
+"""`dubwright studio`: render a corpus of talking heads with exact truth, or the shipped library anew; examine the steps
+of preprocessing against that truth."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.command import command, listing
+from flows.console import say, table
 from flows.options import Options
 from storage.errors import ConfigError
 
@@ -20,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     studio = typer.Typer(help="Render talking heads with exact truth.", no_args_is_help=True, rich_markup_mode=None)
     command(studio, "render")(render)
     command(studio, "library")(library)
+    command(studio, "exam")(exam)
     app.add_typer(studio, name="studio")
 
 
@@ -53,6 +56,41 @@ def library(
     folder = _studio("tasks.studio.library").render_library(out)
     files = sum(path.is_file() for path in folder.rglob("*"))
     return _rendered(out, {"files": files, "seconds": round(time.monotonic() - started, 1)})
+
+
+def exam(
+    options: Options,
+    names: Annotated[list[str] | None, typer.Argument(help="Exams; default: all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few cases of each: a look, no figure to quote.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the people and scenes.")] = 0,
+) -> Outcome:
+    """How right every preprocessing step is, on people nobody was trained on."""
+    from tasks.experts import load_experts
+
+    registry = _studio("tasks.exams.registry")
+    started = time.monotonic()
+    config = options.config()
+    rows: list[dict[str, Any]] = []
+    for name, findings in registry.run_exams(names or (), config, load_experts(config), quick, seed):
+        for found in findings:
+            short = "" if found.passed else ", SHORT"
+            say(f"  {name}: {found.measure} {found.value:.4g} {found.unit}".rstrip() + short)
+            rows.append({"id": f"{name}: {found.measure}", "exam": name, **found.as_dict()})
+    result = listing([{**row, "status": "ok" if row["passed"] else "rejected"} for row in rows], started)
+    short = sum(not row["passed"] for row in rows)
+    result["counts"] = {"ok": len(rows) - short, "rejected": short, "failed": 0}
+    shown = [
+        {"exam": row["exam"], "measure": row["measure"], "found": f"{row['value']:.4g} {row['unit']}".strip(),
+         "asked": _asked(row), "cases": row["cases"], "note": row["note"]}
+        for row in rows
+    ]  # fmt: skip
+    return result, table(shown), int(bool(short))
+
+
+def _asked(row: dict[str, Any]) -> str:
+    if row["asked"] is None:
+        return ""
+    return f"{'>=' if row['higher_is_better'] else '<='} {row['asked']:g}" + ("" if row["passed"] else " SHORT")
 
 
 def _studio(module: str) -> Any:

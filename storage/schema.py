@@ -85,14 +85,16 @@ CLIPS = _schema(
     _field("end_s", _REAL, "s", "end of the last frame in the source"),
     _field("fps", _REAL, "1/s", "average frame rate"),
     _field("num_frames", _COUNT, "frames", "T"),
-    _field("track_id", _COUNT, "", "face track within the shot"),
+    _field("shot", _COUNT, "", "shot of the source, from 0"),
+    _field("track_id", _COUNT, "", "face track of the source, from 0"),
     _field("split", _TEXT, "", "train, val or test; speakers are disjoint"),
     _field("speaker", _TEXT, "", "speaker label"),
+    _field("speaker_source", _TEXT, "", "who says so: label (corpus, manifest) or face (clustered likenesses)"),
     _field("licence", _TEXT, "", "licence of the footage"),
     _field("consent", _TEXT, "", "what the people shown agreed to"),
     *_OUTCOME,
-    _field("attempts", _COUNT, "", "how often it was tried"),
-    _field("seconds", _REAL, "s", "time taken"),
+    _field("duplicate_of", _TEXT, "", "clip_id of the near-identical clip that was kept in its place"),
+    _field("duplicate_similarity", _REAL, "0..1", "likeness to that clip"),
     _field("crop_size", _COUNT, "px", "side S of the aligned crops"),
     _field("crops", pa.list_(pa.binary()), "JPEG q95", "aligned face crops, T of [S,S,3]", heavy=True),
     _field("masks", pa.list_(pa.binary()), "PNG", "T of [S,S]: 0 outside, 1 face, 2 lips, 3 eyes", heavy=True),
@@ -102,27 +104,69 @@ CLIPS = _schema(
     _field("pts", pa.list_(pa.float64()), "s", "[T] presentation times in the source", heavy=True),
     _field("mel", pa.binary(), "float16", "log-mel [80,mel_frames] at 100 Hz, C order", heavy=True),
     _field("mel_frames", _COUNT, "1/100 s", "columns of mel"),
-    _field("audio", pa.binary(), "int16", "mono 16 kHz PCM of the clip, little endian", heavy=True),
+    _field("audio", pa.binary(), "int16", "mono 16 kHz PCM of the clip, little endian, in sync", heavy=True),
+    _field("loudness_lufs", _REAL, "LUFS", "integrated loudness, ITU-R BS.1770-4"),
+    _field("speech", _REALS, "s", "stretches of speech, start and end in turn, from the clip's start"),
+    _field("speech_share", _REAL, "0..1", "share of the clip in which somebody speaks"),
+    _field(
+        "prosody",
+        _REALS,
+        "",
+        "[10] level_db, level_range_db, pitch_hz, pitch_range, pitch_slope, rate_hz, voiced, "
+        "pause, tremble, brightness; see tasks/speech.py",
+    ),
+    _field("transcript", _TEXT, "", "what is said, as given or as whisper heard it"),
+    _field("language", _TEXT, "", "of the transcript, ISO 639-1"),
+    _field("speech_features", pa.binary(), "float16", "[F,speech_width] whisper encoder at 50 Hz, C order", heavy=True),
+    _field("speech_width", _COUNT, "", "columns of speech_features"),
     _field("identity", _REALS, "", "[512] unit face embedding, mean over frames"),
     _field("emotion", _TEXT, "", "one of the eight emotions"),
     _field("intensity", _COUNT, "0..3", "0 for neutral"),
+    _field("emotion_scores", _REALS, "0..1", "[8] probabilities as read from face and voice"),
     _field("caption", _TEXT, "", "emotion in words"),
-    _field("caption_source", _TEXT, "", "who says so: manifest, truth, speech, face"),
+    _field("caption_source", _TEXT, "", "who says so: label, model or measured"),
     _field("caption_embedding", _REALS, "", "[D] unit text embedding"),
     _field("sync_confidence", _REAL, "", "SyncNet confidence: median minus minimum distance"),
-    _field("sync_offset", _COUNT, "frames", "positive: the sound lags the picture"),
+    _field("sync_offset", _COUNT, "1/25 s", "as found in the source; positive: the sound lags the picture"),
     _field("sync_distance", _REAL, "", "minimum audio-video distance"),
+    _field("sync_correction", _COUNT, "1/25 s", "how much earlier the sound was taken to make up for the offset"),
+    _field("sync_residual", _COUNT, "1/25 s", "offset measured again after the correction"),
+    _field("speaking", pa.list_(pa.bool_()), "", "[T] whether this face speaks", heavy=True),
+    _field("speaking_share", _REAL, "0..1", "share of the frames with speech in which this face speaks"),
     _field("blur", _REAL, "", "variance of the Laplacian of the crop"),
     _field("exposure", _REAL, "0..1", "mean luma of the crop"),
+    _field("occlusion", _REAL, "0..1", "share of the lower face that something covers"),
+    _field("face_inside", _REAL, "0..1", "least share of the face that lies within the picture"),
     _field("face_px", _REAL, "px", "median height of the face in the source"),
     _field("face_ratio", _REAL, "0..1", "share of frames with a detected face"),
     _field("yaw", _REAL, "rad", "median head yaw"),
     _field("pitch", _REAL, "rad", "median head pitch"),
     _field("roll", _REAL, "rad", "median head roll"),
+    _field("pose", _REALS, "rad", "[T,3] flat: yaw, pitch, roll", heavy=True),
+    _field("fingerprint", pa.binary(), "", "what tells near-identical clips; see tasks/duplicates.py", heavy=True),
     _field("mouth_opening", _REALS, "eye distances", "[T] inner lip distance"),
     _field("action_units", _REALS, "0..1", "[T,20] flat, FACS intensities", heavy=True),
+    _field("config_hash", _TEXT, "", "hash of the whole configuration"),
+    _field("code_revision", _TEXT, "", "git commit or version of the code"),
+)
+
+STEPS = _schema(
+    "steps",
+    "step_id",
+    _field("step_id", _TEXT, "", "hash of clip and step"),
+    _field("run_id", _TEXT, "", "the RUNS row of the run that did it last"),
+    _field("dataset", _TEXT, "", "name of the dataset"),
+    _field("source_id", _TEXT, "", "the SOURCES row"),
+    _field("source_uri", _TEXT, "", "where that file was found"),
+    _field("clip_id", _TEXT, "", "the CLIPS row; null for a step that is done to the whole source"),
+    _field("step", _TEXT, "", "name of the step"),
+    _field("key", _TEXT, "", "hash of what the result was made from: an equal key is never computed again"),
+    *_OUTCOME,
+    _field("attempts", _COUNT, "", "how often it was tried"),
+    _field("seconds", _REAL, "s", "time taken by the last try"),
     *_MADE_BY,
 )
+"""The ledger: every clip at every step, with what was measured, how long it took and how often it was tried."""
 
 RENDERS = _schema(
     "renders",
@@ -197,7 +241,7 @@ RUNS = _schema(
 )
 
 SCHEMAS: dict[str, pa.Schema] = {
-    schema.metadata[b"table"].decode(): schema for schema in (SOURCES, CLIPS, RENDERS, MODELS, RUNS)
+    schema.metadata[b"table"].decode(): schema for schema in (SOURCES, CLIPS, STEPS, RENDERS, MODELS, RUNS)
 }
 
 

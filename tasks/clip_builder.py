@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +63,9 @@ class ClipBuilder:
         self._exposure: list[float] = []
         self._embeddings: list[NDArray[np.float32]] = []
         self._embed_every = max(1, (span.last - span.first) // EMBEDDINGS)
-        self._started = time.perf_counter()
-        self._busy = 0.0
 
     def add(self, index: int, frame: NDArray[np.uint8]) -> None:
         """Frame uint8 [H,W,3] number `index` of the file."""
-        started = time.perf_counter()
         size = self._config.preprocess.crop_size
         at = index - self._track.first
         crop = crops.warp(frame, crops.rescale(self._track.matrices[at], size / crops.CROP_SIZE), size)
@@ -80,11 +76,9 @@ class ClipBuilder:
             embedding = self._experts.faces.embed(frame, self._track.kps[at])
             if embedding is not None:
                 self._embeddings.append(embedding)
-        self._busy += time.perf_counter() - started
 
     def finish(self) -> dict[str, Any]:
         """The CLIPS row: whole if every gate was passed, else the measures and the gate that was not."""
-        started = time.perf_counter()
         measures = self._measures()
         try:
             if len(self._crops) != measures["num_frames"]:
@@ -96,7 +90,6 @@ class ClipBuilder:
             verdict: dict[str, Any] = {"status": "ok", "stage": "clips"}
         except Exception as error:  # noqa: BLE001 - a bad clip costs itself alone
             heavy, verdict = {}, outcome(error, "clips")
-        measures["seconds"] = self._busy + time.perf_counter() - started
         return row(CLIPS, **(self._base | measures | heavy | verdict))
 
     def _measures(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ passes, so an hour of footage never lies in memory.
 
 from __future__ import annotations
 
-import datetime
 import math
 import time
 from collections import Counter
@@ -87,8 +86,7 @@ def _base_row(source_row: dict[str, Any], config: Config, experts: Experts) -> d
         "dataset": source_row["dataset"], "source_id": source_row["source_id"], "source_uri": source_row["uri"],
         "split": source_row["split"], "speaker": source_row["speaker"], "licence": source_row["licence"],
         "consent": source_row["consent"], "emotion": source_row["emotion"], "intensity": source_row["intensity"],
-        "attempts": 1, "config_hash": config.hash(), "code_revision": code_revision(),
-        "created": datetime.datetime.now(datetime.UTC),
+        "config_hash": config.hash(), "code_revision": code_revision(),
         "clip_id": content_id("clip", source_row["source_id"], clips_version(config, experts.version)),
     }  # fmt: skip
 

@@ -72,9 +72,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Job]:
     return jobs
 
 
-def plan_job(
-    kind: str, job: Job, config: Config, model_id: str, root: Root, others: Iterable[Planned] = ()
-) -> Planned:
+def plan_job(kind: str, job: Job, config: Config, model_id: str, root: Root, others: Iterable[Planned] = ()) -> Planned:
     """What `job` makes, and where.
 
     Args:

@@ -147,9 +147,7 @@ class RenderWorker:
         self._ledger.record(task["key"], made["status"], row=_to_json(made), **details)
         return {"number": task["number"]}
 
-    def _make(
-        self, task: dict[str, Any], job: Job, models: Dubber, on_frames: Frames | None
-    ) -> dict[str, Any]:
+    def _make(self, task: dict[str, Any], job: Job, models: Dubber, on_frames: Frames | None) -> dict[str, Any]:
         known = {"render_id": task["key"], "run_id": self._run_id}
         if task["kind"] == "animate":
             told = None if on_frames is None else partial(on_frames, "rendering")

@@ -1,6 +1,6 @@
 """What one source came to, kept as a folder of Parquet files under its key: a finished source is never done twice.
 
-    cache/clips/KEY/clips-00000.parquet …    cache/clips/KEY/sources/sources-00000.parquet
+cache/clips/KEY/clips-00000.parquet …    cache/clips/KEY/sources/sources-00000.parquet
 """
 
 from __future__ import annotations

@@ -289,12 +289,20 @@ def _verdict_rows(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a source that no part was made of."""
     source_id = source_id or item.source_id
-    made = {"dataset": dataset, "config_hash": config.hash(), "code_revision": code_revision(), "attempts": 1}
-    yield "clips", row(
-        CLIPS, clip_id=content_id("lost", source_id), source_id=source_id, source_uri=item.source.uri, **verdict, **made
+    made = {"dataset": dataset, "config_hash": config.hash(), "code_revision": code_revision()}
+    yield (
+        "clips",
+        row(
+            CLIPS,
+            clip_id=content_id("lost", source_id),
+            source_id=source_id,
+            source_uri=item.source.uri,
+            **verdict,
+            **made,
+        ),
     )
     yield "sources", row(
-        SOURCES, source_id=source_id, uri=item.source.uri, speaker=item.source.speaker, clips_ok=0, clips_rejected=1,
+        SOURCES, attempts=1, source_id=source_id, uri=item.source.uri, speaker=item.source.speaker, clips_ok=0, clips_rejected=1,
         **verdict, **made,
     )  # fmt: skip
 

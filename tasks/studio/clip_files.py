@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -112,7 +111,7 @@ def _clip_row(
         source_uri=str(video), start_s=0.0, end_s=float(entry["seconds"]), fps=float(entry["fps"]),
         num_frames=len(pts), track_id=0,
         split=entry["split"], speaker=entry["speaker"], licence=LICENCE, consent=CONSENT, status="ok", stage="clips",
-        attempts=1, crop_size=size, crops=pictures,
+        crop_size=size, crops=pictures,
         masks=[_encode(".png", masks.label_mask(points, size)) for points in landmarks],
         landmarks=landmarks, kps=kps, matrices=matrices.astype(np.float32), pts=pts,
         mel=mel.astype(np.float16).tobytes(), mel_frames=int(mel.shape[1]),
@@ -122,7 +121,7 @@ def _clip_row(
         face_px=float(np.median(arrays["bbox"][:, 3] - arrays["bbox"][:, 1])), face_ratio=1.0,
         yaw=float(yaw), pitch=-float(pitch), roll=float(roll), mouth_opening=arrays["mouth_opening"],
         action_units=arrays["aus"],
-        code_revision=code_revision(), created=datetime.datetime.now(datetime.UTC),
+        code_revision=code_revision(),
     )  # fmt: skip
 
 

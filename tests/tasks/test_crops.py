@@ -15,9 +15,7 @@ def similarity(scale: float, angle: float, x: float, y: float) -> np.ndarray:
     return np.array([[a, -b, x], [b, a, y]])
 
 
-@given(
-    scale=st.floats(0.2, 5), angle=st.floats(-1.5, 1.5), x=st.floats(-500, 500), y=st.floats(-500, 500)
-)
+@given(scale=st.floats(0.2, 5), angle=st.floats(-1.5, 1.5), x=st.floats(-500, 500), y=st.floats(-500, 500))
 def test_alignment_undoes_any_similarity(scale: float, angle: float, x: float, y: float) -> None:
     moved = crops.transform_points(similarity(scale, angle, x, y), FACE)
     placed = crops.transform_points(crops.crop_matrix(moved), moved)
