@@ -1,0 +1,77 @@
+"""The tables of what was made: dubbed files (RENDERS), model versions (MODELS), and runs of commands (RUNS)."""
+
+from __future__ import annotations
+
+from storage.schema_fields import COUNT, FLAG, MADE_BY, OUTCOME, REAL, REALS, TEXT, TIME, field, table
+
+RENDERS = table(
+    "renders",
+    "render_id",
+    field("render_id", TEXT, "", "hash of inputs, model and settings"),
+    field("run_id", TEXT, "", "the RUNS row"),
+    field("input_uri", TEXT, "", "the video (or portrait)"),
+    field("audio_uri", TEXT, "", "the dub track"),
+    field("output_uri", TEXT, "", "the rendered file"),
+    *OUTCOME,
+    field("frames", COUNT, "frames", "frames in = frames out"),
+    field("fps", REAL, "1/s", "average frame rate"),
+    field("duration_s", REAL, "s", "duration of the video"),
+    field("width", COUNT, "px", "width as shown"),
+    field("height", COUNT, "px", "height as shown"),
+    field("faces", COUNT, "", "face tracks found"),
+    field("windows", COUNT, "", "windows rendered"),
+    field("sync_confidence_before", REAL, "", "of the input picture with the dub track"),
+    field("sync_confidence_after", REAL, "", "of the output"),
+    field("outside_psnr_db", REAL, "dB", "input against output outside the changed region"),
+    field("identity_cosine", REAL, "-1..1", "face embedding before against after"),
+    field("identity", REALS, "", "[512] unit embedding of the dubbed face"),
+    field("model_id", TEXT, "", "the MODELS row"),
+    field("dataset_id", TEXT, "", "the dataset version that the model was trained on"),
+    field("source_sha256", TEXT, "", "SHA-256 of the video"),
+    field("audio_sha256", TEXT, "", "SHA-256 of the dub track"),
+    field("seed", COUNT, "", "seed of the noise"),
+    field("synthetic", FLAG, "", "always true: the output says what it is"),
+    field("seconds", REAL, "s", "time taken"),
+    field("attempts", COUNT, "", "how often it was tried"),
+    field("emotion", TEXT, "", "emotion asked for"),
+    field("caption", TEXT, "", "emotion in words"),
+    field("caption_embedding", REALS, "", "[D] unit text embedding"),
+    *MADE_BY,
+)
+
+MODELS = table(
+    "models",
+    "model_id",
+    field("model_id", TEXT, "", "hash of the model's files"),
+    field("name", TEXT, "", "what it is a version of, e.g. dub-studio"),
+    field("version", COUNT, "", "1, 2, 3 within the name"),
+    field("stage", TEXT, "", "training stage that made it"),
+    field("parent", TEXT, "", "model_id it was started from"),
+    field("dataset_id", TEXT, "", "dataset version it was trained on"),
+    field("metrics", TEXT, "JSON", "evaluation table"),
+    field("train_steps", COUNT, "step", "length of its training"),
+    field("train_loss", REAL, "", "mean loss over the last tenth of its training"),
+    field("train_loss_start", REAL, "", "mean loss over the first tenth"),
+    field("train_rate", REAL, "step/s", "median step rate of its training"),
+    field("path", TEXT, "", "folder, relative to the root"),
+    field("sha256", TEXT, "", "SHA-256 over the names and bytes of its files"),
+    field("bytes", COUNT, "byte", "size of the folder"),
+    field("promoted", FLAG, "", "is the champion of its name now"),
+    field("run_id", TEXT, "", "the RUNS row"),
+    field("licence", TEXT, "", "licence of the weights"),
+    *MADE_BY,
+)
+
+RUNS = table(
+    "runs",
+    "run_id",
+    field("run_id", TEXT, "", "unique per run"),
+    field("command", TEXT, "", "command with its arguments"),
+    field("status", TEXT, "", "running, ok, rejected or failed"),
+    field("config", TEXT, "JSON", "the whole configuration"),
+    field("counts", TEXT, "JSON", "rows by status"),
+    field("started", TIME, "UTC", "when it started"),
+    field("seconds", REAL, "s", "time taken"),
+    field("report", TEXT, "", "the HTML page, relative to the root"),
+    *MADE_BY,
+)
