@@ -5,17 +5,22 @@ Times are timeline seconds everywhere; see `storage.media_open`.
 
 from storage.media_audio import iter_audio, read_audio, resample, write_audio
 from storage.media_frames import iter_frames
-from storage.media_open import frame_times
+from storage.media_limits import LIMITS, Limits
+from storage.media_open import ANIMATE, file_size, frame_times
 from storage.media_probe import AudioInfo, MediaInfo, VideoInfo, probe
 from storage.media_rewrite import RewriteReport, VideoRewriter, rewrite_video
 from storage.media_write import write_video
 
 __all__ = [
+    "ANIMATE",
+    "LIMITS",
     "AudioInfo",
+    "Limits",
     "MediaInfo",
     "RewriteReport",
     "VideoInfo",
     "VideoRewriter",
+    "file_size",
     "frame_times",
     "iter_audio",
     "iter_frames",

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 import numpy as np
 from av.audio.frame import AudioFrame
 
 from storage.errors import InputFailed, InputRejected
-from storage.media_open import opened, origin_of
+from storage.media_limits import MAX_SILENCE_S, check_sound
+from storage.media_open import BROKEN, file_size, opened, origin_of
+from storage.media_stills import is_still
 
 _BLOCK = 1 << 15
 _GAP_S = 0.010  # timestamps of containers with coarse clocks (mkv, flv: 1 ms) jitter; only real gaps are filled
@@ -112,8 +113,11 @@ def _joined(
     name: str, start_s: float, end_s: float | None, track: int, channels: int
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Blocks float32 [channels,n] at the source's rate that together begin exactly at `start_s` and have no gaps."""
+    file_size(name)
+    if is_still(name):
+        raise InputRejected("audio", "audio_tracks", 0, 1, path=name, reason="no audio track: a still picture")
     with opened(name) as container:
-        tracks = container.streams.audio
+        tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
         if track >= len(tracks):
             raise InputRejected(
                 "audio", "audio_tracks", len(tracks), track + 1, "", "give the sound as a file of its own", path=name,
@@ -124,13 +128,14 @@ def _joined(
         late = float((stream.start_time or 0) * base - origin)
         if start_s - _PREROLL_S > max(0.0, late):
             container.seek(int((Fraction(start_s - _PREROLL_S) + origin) / base), stream=stream, backward=True)
-        rate, done = 0, 0  # done: source samples given so far; sample 0 is at start_s
+        rate, done, filled = 0, 0, 0  # done: source samples given so far; sample 0 is at start_s
         stop: int | None = None
         stamp_s = start_s
         try:
             for frame in container.decode(stream):
                 if rate == 0:
                     rate = frame.sample_rate
+                    check_sound(name, rate, frame.layout.nb_channels)
                     stop = None if end_s is None else max(0, int(np.ceil((end_s - start_s) * rate)))
                 if frame.sample_rate != rate:
                     raise InputFailed(
@@ -147,6 +152,12 @@ def _joined(
                         at = done
                 if at > done:
                     quiet = at - done if stop is None else min(at, stop) - done
+                    filled += max(0, quiet)
+                    if filled > MAX_SILENCE_S * rate:
+                        raise InputFailed(
+                            name, f"its sound leaps by {(at - done) / rate:.0f} s", "re-encode the sound",
+                            stage="audio", time_s=stamp_s, error_type="Timestamps",
+                        )  # fmt: skip
                     yield from _silence(quiet, channels, rate)
                     done += max(0, quiet)
                 block = block[:, max(0, done - at) :]
@@ -157,7 +168,7 @@ def _joined(
                     done += block.shape[1]
                 if stop is not None and done >= stop:
                     return
-        except av.error.FFmpegError as error:
+        except BROKEN as error:
             raise InputFailed(
                 name, f"its sound does not decode: {error}", "re-encode the sound", stage="audio", time_s=stamp_s,
                 error_type=type(error).__name__,

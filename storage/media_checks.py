@@ -5,10 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import av.error
-
 from storage.errors import InputFailed
-from storage.media_open import COPY_AGAIN, opened, video_stream
+from storage.media_limits import check_packets
+from storage.media_open import BROKEN, COPY_AGAIN, opened, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -24,6 +23,7 @@ def check_index(name: str, container: InputContainer, size: int) -> None:
     if has_full_index(container):
         for stream in container.streams:
             entries = stream.index_entries
+            check_packets(name, len(entries))
             if len(entries) and entries[-1].pos + entries[-1].size > size and stream.type in ("video", "audio"):
                 first = next(entry for entry in entries if entry.pos + entry.size > size)
                 raise _truncated(name, float(first.timestamp * (stream.time_base or Fraction(0))))
@@ -32,9 +32,14 @@ def check_index(name: str, container: InputContainer, size: int) -> None:
         return  # these state no duration: what libav reports is measured from the packets that are there
     end = 0.0
     with opened(name) as again:
-        for packet in again.demux():
-            if packet.size and packet.pts is not None and packet.time_base is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        try:
+            for packet in again.demux():
+                if packet.size and packet.pts is not None and packet.time_base is not None:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        except BROKEN as error:
+            raise InputFailed(
+                name, f"cannot be read on: {error}", COPY_AGAIN, time_s=end, error_type=type(error).__name__
+            ) from error
     stated = ((container.start_time or 0) + container.duration) / 1e6
     if end < stated - max(0.5, 0.01 * stated):
         raise _truncated(name, end)
@@ -63,9 +68,9 @@ def check_last_keyframe(name: str) -> None:
             container.seek(max(0, end - 1), stream=stream, backward=True)
             if next(iter(container.decode(stream)), None) is not None:
                 return
-        except av.error.EOFError:
+        except EOFError:
             return  # nothing after the seek: some demuxers cannot seek, and the first frame was good
-        except (av.error.FFmpegError, OSError, ValueError) as error:
+        except BROKEN as error:
             raise InputFailed(
                 name, f"does not decode near its end: {error}", COPY_AGAIN, time_s=at, error_type=type(error).__name__
             ) from error

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import av.error
 import numpy as np
 from av.video.frame import VideoFrame
 
 from storage.errors import InputFailed, InputRejected
-from storage.media_open import frame_times, matrix_of, opened, origin_of, video_stream
+from storage.media_limits import LIMITS
+from storage.media_open import BROKEN, file_size, frame_times, matrix_of, opened, origin_of, video_stream
 from storage.media_planes import Converter, Orientation
+from storage.media_stills import is_still, read_still
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 DECODE_THREADS = 2
+_JITTER_S = Fraction(1, 5)
 
 
 def iter_frames(
@@ -41,11 +43,19 @@ def iter_frames(
         (index, pts_s, rgb): index of the frame in the whole file; its presentation time (timeline seconds, float64);
         uint8 [H,W,3], upright.
 
+    A still picture is a film of one frame, at 0.
+
     Raises:
-        InputRejected: no video track.
-        InputFailed: the file is broken at a place; the error says where.
+        InputRejected: no video track, or a picture too large to hold.
+        InputFailed: the file is broken at a place, its picture changes size, or its times run backwards; the error
+            says where.
     """
     name = os.fspath(path)
+    file_size(name)
+    if is_still(name):
+        if (start_s or 0.0) <= 0 and (end_s is None or end_s > 0):
+            yield 0, 0.0, read_still(name, LIMITS)
+        return
     with opened(name) as container:
         stream = video_stream(container)
         if stream is None or stream.time_base is None:
@@ -56,18 +66,44 @@ def iter_frames(
         index = 0
         if first is not None and start_s is not None:
             index = int(np.searchsorted(frame_times(name), start_s - float(base) / 2))
-        converter, orientation = Converter(), None
+        converter, orientation, size = Converter(), None, (0, 0)
         frames = decoded(name, container, stream, threads) if first is None else _from(name, first, threads)
-        for frame, stamp in frames:
+        for frame, stamp in _in_order(name, frames, base, origin):
             if first is not None and stamp < first:
                 continue
             if last is not None and stamp >= last:
                 return
+            time_s = float(stamp * base - origin)
             if orientation is None:
-                orientation = Orientation(matrix_of(frame))
-            rgb = orientation.upright(converter.rgb(frame))
-            yield index, float(stamp * base - origin), np.ascontiguousarray(rgb)
+                orientation, size = Orientation(matrix_of(frame)), (frame.width, frame.height)
+            if size != (frame.width, frame.height):
+                raise InputFailed(
+                    name, f"its picture changes from {size[0]}x{size[1]} to {frame.width}x{frame.height} pixels",
+                    "cut it there, or re-encode it in one size", stage="decode", time_s=time_s, error_type="SizeChange",
+                )  # fmt: skip
+            try:
+                rgb = orientation.upright(converter.rgb(frame))
+            except BROKEN as error:
+                raise broken_at(name, time_s, error) from error
+            yield index, time_s, np.ascontiguousarray(rgb)
             index += 1
+
+
+def _in_order(
+    name: str, frames: Iterator[tuple[VideoFrame, int]], base: Fraction, origin: Fraction
+) -> Iterator[tuple[VideoFrame, int]]:
+    """The same with times that always grow: what is out of order by a moment is moved behind the frame before it."""
+    before: int | None = None
+    for frame, stamp in frames:
+        if before is not None and stamp <= before:
+            if (before - stamp) * base > _JITTER_S:
+                raise InputFailed(
+                    name, f"its time stamps run backwards by {float((before - stamp) * base):g} s",
+                    "re-encode the file", stage="decode", time_s=float(before * base - origin), error_type="Timestamps",
+                )  # fmt: skip
+            stamp = before + 1
+        before = stamp
+        yield frame, stamp
 
 
 def decoded(
@@ -93,7 +129,7 @@ def decoded(
                 stamp = frame.pts if frame.pts is not None else expected
                 expected = stamp + (frame.duration or step)
                 yield frame, stamp
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except BROKEN as error:
         raise broken_at(name, float(expected * base - origin_of(container)), error) from error
 
 
@@ -134,7 +170,7 @@ def _from(name: str, first: int, threads: int) -> Iterator[tuple[VideoFrame, int
             if not from_start:
                 try:
                     container.seek(target, stream=stream, backward=True)
-                except (av.error.FFmpegError, OSError):
+                except BROKEN:
                     margin_s = margin_s * 8 + 1.0
                     continue
             frames = decoded(name, container, stream, threads)

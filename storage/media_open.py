@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -22,6 +23,8 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 
 from storage.errors import InputFailed, InputRejected
+from storage.media_limits import LIMITS, MAX_STREAMS, check_packets, check_size
+from storage.media_stills import is_still
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -30,10 +33,28 @@ if TYPE_CHECKING:
 av.logging.set_level(None)  # libav writes its warnings to standard error past Python; errors arrive as exceptions
 
 COPY_AGAIN = "copy or download the file again"
+ANIMATE = "make it speak with `dubwright animate`"
+BROKEN = (av.error.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError, RuntimeError, EOFError)
+"""What libav's troubles with a file come out of PyAV as."""
 _FREE_CLOCK = {"mpegts", "mpeg", "vob", "svcd"}
 _CUT_OUT_S = 1
 _ATTACHED_PICTURE = 1 << 10
 _MATRIX_IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+_QUARTER_TURNS = (
+    None, (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30), (-(1 << 16), 0, 0, 0, -(1 << 16), 0, 0, 0, 1 << 30),
+    (0, -(1 << 16), 0, 1 << 16, 0, 0, 0, 0, 1 << 30),
+)  # fmt: skip
+_SILENT_FOR_S = 60.0  # a disk or share that gives nothing for so long is gone
+# Only what holds films and sound: lists that lead to other files or hosts (HLS, concat) and formats that are guessed
+# from next to nothing are none.
+_DEMUXERS = (
+    "mov", "matroska", "avi", "flv", "mpegts", "mpeg", "mpegvideo", "m4v", "asf", "mxf", "dv", "ivf", "nut", "rm",
+    "yuv4mpegpipe", "gif", "wav", "w64", "mp3", "flac", "aac", "ogg", "aiff", "caf", "au", "ac3", "eac3", "amr",
+)  # fmt: skip
+_OPTIONS = {
+    "format_whitelist": ",".join(_DEMUXERS), "protocol_whitelist": "file", "max_streams": str(MAX_STREAMS),
+    "max_pixels": str(LIMITS.max_pixels),
+}  # fmt: skip
 
 
 @contextmanager
@@ -41,17 +62,31 @@ def opened(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
     """Open for reading and close again, with errors that name file, cause and remedy.
 
     Raises:
+        InputRejected: empty, a still picture, or a picture of too many pixels.
         InputFailed: it cannot be opened as media.
     """
     name = os.fspath(path)
-    size_of(name)
+    file_size(name)
+    if is_still(name):
+        raise InputRejected(
+            "probe", "frames", 1, 2, "", ANIMATE, path=name, reason="a still picture has no motion and no sound"
+        )
     try:
-        # A track's tags may be in any encoding; a wrong letter in a title is no reason to refuse the picture.
-        container = av.open(name, metadata_errors="replace")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+        # A track's tags may be in any encoding; a wrong letter in a title is no reason to refuse the picture. The
+        # scheme keeps names with a colon from being taken for addresses.
+        container = av.open(
+            f"file:{name}", metadata_errors="replace", options=_OPTIONS, timeout=(_SILENT_FOR_S, _SILENT_FOR_S)
+        )
+    except BROKEN as error:
         cause, remedy = _why_not_opened(Path(name), error)
         raise InputFailed(name, cause, remedy, error_type=type(error).__name__) from error
     with container:
+        for stream in container.streams.video:
+            context = stream.codec_context
+            if context is not None:
+                if context.width > 0 and context.height > 0:
+                    check_size(name, context.width, context.height, LIMITS)
+                context.options = {"max_pixels": _OPTIONS["max_pixels"]}
         yield container
 
 
@@ -76,8 +111,12 @@ def has_free_clock(container: InputContainer) -> bool:
 
 def frame_times(path: str | os.PathLike[str]) -> np.ndarray:
     """Presentation times of all video frames, float64 [N], timeline seconds, sorted; nothing is decoded."""
-    stat = os.stat(path)
-    return _frame_times(os.fspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    name = os.fspath(path)
+    file_size(name)
+    if is_still(name):
+        return np.zeros(1)
+    found = os.stat(name)
+    return _frame_times(name, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=32)
@@ -88,12 +127,19 @@ def _frame_times(name: str, inode: int, size: int, mtime: int) -> np.ndarray:
             return np.zeros(0)
         origin, base = origin_of(container), stream.time_base
         rate = stream.average_rate or Fraction(25)
-        times = []
-        for number, packet in enumerate(container.demux(stream)):
-            if packet.size == 0 or packet.is_discard:
-                continue
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            times.append(float(stamp * base - origin) if stamp is not None else float(number / rate))
+        times: list[float] = []
+        try:
+            for number, packet in enumerate(container.demux(stream)):
+                if packet.size == 0 or packet.is_discard:
+                    continue
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                times.append(float(stamp * base - origin) if stamp is not None else float(number / rate))
+                check_packets(name, len(times))
+        except BROKEN as error:
+            raise InputFailed(
+                name, f"cannot be read on: {error}", COPY_AGAIN, time_s=times[-1] if times else 0.0,
+                error_type=type(error).__name__,
+            ) from error  # fmt: skip
     result = np.sort(np.array(times, dtype=np.float64))
     result.flags.writeable = False
     return result
@@ -101,26 +147,45 @@ def _frame_times(name: str, inode: int, size: int, mtime: int) -> np.ndarray:
 
 def matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """Display matrix of a decoded frame, None where it is the identity or missing."""
-    entry = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        entry = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # a kind of side data that PyAV does not know (EXIF): it then gives none of the others either
+        turns = round(-frame.rotation / 90) % 4
+        return _QUARTER_TURNS[turns]
     if not isinstance(entry, SideData):
         return None
     matrix = tuple(int(value) for value in np.frombuffer(bytes(entry), dtype=np.int32)[:9])
     return None if matrix == _MATRIX_IDENTITY else matrix
 
 
-def size_of(name: str) -> int:
-    """Size of a file in bytes; refuses what is missing, a folder or empty."""
+def file_size(path: str | os.PathLike[str]) -> int:
+    """Size of a file in bytes. Never blocks: what is no regular file (a pipe, a device) is not opened.
+
+    Raises:
+        InputRejected: empty.
+        InputFailed: missing, a folder, no regular file, or not readable.
+    """
+    name = os.fspath(path)
     try:
-        stat = os.stat(name)
-    except OSError as error:
-        raise InputFailed(
-            name, error.strerror or "cannot be read", "check the path", error_type=type(error).__name__
-        ) from error
-    if Path(name).is_dir():
+        found = os.stat(name)
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or f"cannot be read ({error})"
+        raise InputFailed(name, cause, "check the path", error_type=type(error).__name__) from error
+    if stat.S_ISDIR(found.st_mode):
         raise InputFailed(name, "is a folder", "name a file in it", error_type="IsADirectoryError")
-    if stat.st_size == 0:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise InputFailed(name, f"is no file but {kind}", "copy what it gives into a file", error_type="NotAFile")
+    if not os.access(name, os.R_OK):
+        raise InputFailed(name, "may not be read", "change its permissions", error_type="PermissionError")
+    if found.st_size == 0:
         raise InputRejected("probe", "bytes", 0, 1, "byte", COPY_AGAIN, path=name, reason="the file is empty")
-    return stat.st_size
+    return found.st_size
+
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
 
 
 def _why_not_opened(path: Path, error: BaseException) -> tuple[str, str]:
