@@ -12,7 +12,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from storage.errors import InputFailed, InputRejected
-from storage.media_limits import LIMITS
+from storage.media_limits import MOST_PIXELS, Limits
 from storage.media_open import BROKEN, file_size, frame_times, matrix_of, opened, origin_of, video_stream
 from storage.media_planes import Converter, Orientation
 from storage.media_stills import is_still, read_still
@@ -54,7 +54,7 @@ def iter_frames(
     file_size(name)
     if is_still(name):
         if (start_s or 0.0) <= 0 and (end_s is None or end_s > 0):
-            yield 0, 0.0, read_still(name, LIMITS)
+            yield 0, 0.0, read_still(name, Limits(MOST_PIXELS))
         return
     with opened(name) as container:
         stream = video_stream(container)

@@ -9,6 +9,8 @@ import numpy as np
 from storage.errors import InputFailed, InputRejected
 
 MAX_STREAMS = 64
+MOST_PIXELS = 150_000_000
+"""Of any picture that is opened, whatever a caller allows."""
 MAX_PACKETS = 6_000_000
 """Of one track: four hours at 300 frames a second are 4.3 million."""
 SOUND_RATES = (4_000, 768_000)

@@ -23,7 +23,7 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 
 from storage.errors import InputFailed, InputRejected
-from storage.media_limits import LIMITS, MAX_STREAMS, check_packets, check_size
+from storage.media_limits import MAX_STREAMS, MOST_PIXELS, Limits, check_packets, check_size
 from storage.media_stills import is_still
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _DEMUXERS = (
 )  # fmt: skip
 _OPTIONS = {
     "format_whitelist": ",".join(_DEMUXERS), "protocol_whitelist": "file", "max_streams": str(MAX_STREAMS),
-    "max_pixels": str(LIMITS.max_pixels),
+    "max_pixels": str(MOST_PIXELS),
 }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
             context = stream.codec_context
             if context is not None:
                 if context.width > 0 and context.height > 0:
-                    check_size(name, context.width, context.height, LIMITS)
+                    check_size(name, context.width, context.height, Limits(MOST_PIXELS))
                 context.options = {"max_pixels": _OPTIONS["max_pixels"]}
         yield container
 

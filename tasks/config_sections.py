@@ -56,6 +56,9 @@ class Preprocess(Section):
         default=10.0, gt=0, description="longer tracks are cut into clips of at most this; seconds"
     )
     max_source_s: float = Field(default=14400.0, gt=0, description="longer videos are rejected; seconds")
+    max_pixels: Count = Field(default=36_000_000, description="larger pictures are rejected unread; pixels")
+    min_fps: float = Field(default=1.0, ge=0, description="least average frame rate; 1/s")
+    max_fps: float = Field(default=300.0, gt=0, description="greatest average frame rate; 1/s")
     min_face_px: float = Field(default=36.0, ge=0, description="least median height of the face box; pixels")
     min_face_ratio: Share = Field(default=0.9, description="least share of a clip's frames in which a face was found")
     min_blur: float = Field(
@@ -230,4 +233,7 @@ class Runtime(Section):
     object_store_mb: Annotated[int, Field(ge=80)] = Field(default=256, description="Ray's object store; MiB")
     max_restarts: Annotated[int, Field(ge=0)] = Field(default=2, description="times a dead worker is started again")
     max_task_retries: Annotated[int, Field(ge=0)] = Field(default=1, description="tries more when a worker died")
-    max_attempts: Count = Field(default=2, description="runs after which an item that kills its worker is left out")
+    max_attempts: Count = Field(default=2, description="tries after which an item that kills its worker is left out")
+    clip_limit_s: Seconds = Field(
+        default=300.0, description="longest that a step may take for a clip, or a film without a frame; seconds; 0: none"
+    )

@@ -1,0 +1,131 @@
+"""What a run is given: files, folders, corpora, manifests and addresses in object stores, told as sources."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from storage.errors import UsageError
+from tasks.corpora.reading import Layout, read_tree
+from tasks.corpora.registry import AUTO, layout_named, recognise
+from tasks.manifest import SUFFIXES, located, read_table
+from tasks.sources import IMAGE_SUFFIXES, MEDIA_SUFFIXES, Source
+
+log = logging.getLogger(__name__)
+_MISSING_SHOWN = 3
+
+
+def find_sources(places: Iterable[str | os.PathLike[str]], corpus_layout: str = AUTO) -> list[Source]:
+    """Files from paths: a file stands for itself, a folder for all media files below it, a manifest for its rows.
+
+    A folder whose files are named as those of a known corpus (`tasks.corpora`) is read as that corpus, with its labels,
+    and with a source for each file that is left out; not one with a manifest, which says all there is to say.
+
+    A manifest (CSV, JSON lines, Parquet) has a column `video`, and may have those of `Source`; one that lies in a
+    folder given (`manifest.csv`, …) labels that folder's files, and sounds and pictures that it names in its other
+    columns are companions and no inputs of their own. Tables of dub jobs (with a column `output`) say nothing else of
+    footage. Still pictures and sounds alone are inputs: their rows say why they are none. Other files of a folder
+    (texts, hidden files, unfinished outputs) are not looked at. A file named twice is taken once.
+
+    Args:
+        corpus_layout: a corpus's name: every folder is one of it; "folder": none is; "auto": see above.
+
+    Raises:
+        UsageError: a path does not exist, a manifest cannot be read, or there is no such layout.
+    """
+    told = layout_named(corpus_layout)
+    found: dict[Path, Source] = {}
+    for place in places:
+        path = Path(place).expanduser()
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder", "check the path")
+        if path.is_dir():
+            named, companions = _labels(path) if told is None else ({}, set())
+            files = sorted(file.absolute() for file in path.rglob("*") if _is_media(file, path))
+            films = [file for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
+            corpus = told or (recognise(films) if corpus_layout == AUTO and not named else None)
+            if corpus is not None:
+                listed = _corpus(corpus, path)
+            else:
+                listed = [named.get(file, _source(file)) for file in files if file not in companions]
+                listed += [source for file, source in named.items() if file not in set(files)]
+        elif path.suffix.lower() in SUFFIXES:
+            listed = list(_rows(path)[0].values())
+        else:
+            listed = [_source(path.absolute())]
+        for source in listed:
+            found.setdefault(Path(source.uri), source)
+    return list(found.values())
+
+
+def _corpus(layout: Layout, folder: Path) -> list[Source]:
+    reading = read_tree(layout, folder)
+    log.info("%s: read as %s", folder, reading.summary)
+    if reading.missing:
+        shown = "; ".join(reading.missing[:_MISSING_SHOWN])
+        log.warning("%s: %d missing, by the names of those that are there: %s", folder, len(reading.missing), shown)
+    return reading.sources
+
+
+def _labels(folder: Path) -> tuple[dict[Path, Source], set[Path]]:
+    """What the manifests below a folder say: sources by file, and the files that are companions of one."""
+    named: dict[Path, Source] = {}
+    companions: set[Path] = set()
+    for suffix in SUFFIXES:
+        for manifest in sorted(folder.rglob(f"manifest{suffix}")):
+            sources, beside = _rows(manifest)
+            named |= sources
+            companions |= beside
+    return named, companions - named.keys()
+
+
+def _rows(manifest: Path) -> tuple[dict[Path, Source], set[Path]]:
+    sources: dict[Path, Source] = {}
+    companions: set[Path] = set()
+    table = read_table(manifest)
+    if table and "video" not in table[0]:
+        raise UsageError(f"{manifest}: has no column `video`", "name the column with the files `video`")
+    of_jobs = bool(table) and "output" in table[0]
+    for entry in table:
+        video = located(entry.get("video"), manifest.parent)
+        companions |= _companions(entry, manifest.parent)
+        if video is None or of_jobs:
+            continue
+        said = {name: entry.get(name) for name in _SAID}
+        intensity = entry.get("intensity")
+        sources[Path(video)] = Source(
+            video, **{name: None if value is None else str(value) for name, value in said.items()},
+            intensity=None if intensity is None else int(float(intensity)),
+        )  # fmt: skip
+    return sources, companions
+
+
+def _companions(entry: Mapping[str, Any], beside: Path) -> set[Path]:
+    """Files that a row names beside its video, in whichever column: its sound, a picture of the speaker, …"""
+    named = (value for column, value in entry.items() if column not in ("video", "output") and isinstance(value, str))
+    return {
+        Path(str(located(value, beside))) for value in named if os.path.splitext(value)[1].lower() in MEDIA_SUFFIXES
+    }
+
+
+_SAID = ("speaker", "emotion", "text", "caption", "split", "licence", "consent")
+
+
+def _is_media(file: Path, below: Path) -> bool:
+    if any(part.startswith(".") for part in file.relative_to(below).parts):
+        return False
+    return file.suffix.lower() in MEDIA_SUFFIXES and not file.is_dir()
+
+
+def _source(file: Path) -> Source:
+    """A file whose name cannot be written down (bytes that are no UTF-8) is told by an escaped one, and left out."""
+    name = str(file)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        return Source(shown, refused="its name is no UTF-8 text (rename the file)")
+    return Source(name)
