@@ -35,10 +35,13 @@ class Ledger:
         self._read_to = 0
         self._identity: tuple[int, int] | None = None
 
-    def record(self, id: str, status: str, **details: Any) -> None:
+    def record(self, id: str, status: str, *, durable: bool = True, **details: Any) -> None:
         """Append an outcome: `status` is ``ok``, ``rejected``, ``failed``, or ``started`` before risky work.
 
         Details are JSON values; the time is added as `at` (seconds since 1970).
+
+        Args:
+            durable: wait for the disk. Without it a line outlives the death of its process, not that of the machine.
 
         Raises:
             StorageFull: the disk is full; nothing of the line is left in the file.
@@ -56,7 +59,8 @@ class Ledger:
             with full_disk_explained(self.path):
                 try:
                     _write_all(descriptor, line)
-                    os.fsync(descriptor)
+                    if durable:
+                        os.fsync(descriptor)
                 except OSError:
                     os.ftruncate(descriptor, size)
                     raise

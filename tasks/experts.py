@@ -116,22 +116,34 @@ def load_faces(config: Config) -> FaceAnalyzer:
         raise ConfigError(str(error.args[0]), error.remedy) from error
 
 
-def experts_version(config: Config) -> str:
-    """Hash over the weights that measure footage; part of every id, so that a new pack measures anew."""
+def expert_versions(config: Config) -> dict[str, str]:
+    """Hash over the weights of each expert that measures footage: faces, sync, text, emotion.
+
+    Part of the keys of what they measure, so that new weights measure anew, and only what they measure.
+
+    Raises:
+        ConfigError: an expert that the configuration names is missing.
+    """
     root = None if "://" in config.root else Path(config.root)
     try:
-        places = [find_pack(config.faces.pack, root)]
+        places = {"faces": find_pack(config.faces.pack, root)}
     except MissingPack as error:
         raise ConfigError(str(error.args[0]), error.remedy) from error
     try:
-        places += [_folder(getattr(config.audio, kind), kind, config) for kind in ("sync", "text", "emotion")]
+        places |= {kind: _folder(getattr(config.audio, kind), kind, config) for kind in ("sync", "text", "emotion")}
     except (MissingCheckpoint, WrongCheckpoint) as error:
         raise ConfigError(str(error.args[0]), error.remedy) from error
-    digests = []
-    for place in places:
-        files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-        digests.append([[file.name, file_sha256(file)] for file in files if file.suffix in _WEIGHTS])
-    return content_id(digests)
+    return {kind: _weights_of(place) for kind, place in places.items()}
+
+
+def experts_version(config: Config) -> str:
+    """Hash over the weights of all of them. Raises as `expert_versions`."""
+    return content_id(expert_versions(config))
+
+
+def _weights_of(place: Path) -> str:
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+    return content_id([[file.name, file_sha256(file)] for file in files if file.suffix in _WEIGHTS])
 
 
 def _folder(source: str, kind: str, config: Config) -> Path:

@@ -1,0 +1,209 @@
+"""From what the steps found to the shards of a dataset version: new sources, and those that the dataset had before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from storage import versions
+from storage.errors import NotFound
+from storage.ids import code_revision, content_id
+from storage.layout import Root
+from storage.schema import CLIPS, SOURCES, light, row
+from storage.shards import ShardWriter, read_rows
+from tasks.config import Config
+from tasks.sources import Source
+from tasks.splits import assign_splits
+from tasks.steps.store import VERDICTS, Store
+from tasks.steps.verdict import ClipRow, Naming, clip_rows, source_row_of
+
+
+@dataclass(frozen=True)
+class Item:
+    """A source of a run, its ids, the key of its verdict and those of its steps."""
+
+    source: Source
+    source_id: str
+    picture_id: str
+    key: str
+    steps: Mapping[str, str]
+
+
+@dataclass
+class Built:
+    """A dataset version and what went into it: SOURCES rows and light CLIPS rows (no pictures) of this run's sources.
+
+    version is the id that `storage.versions` gave; folder holds its clip shards. steps: by step how many clips were
+    done now, kept from before, failed, and the seconds spent; done: keys of the verdicts made now.
+    """
+
+    version: str
+    folder: Path
+    items: list[Item] = field(default_factory=list)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    clips: list[dict[str, Any]] = field(default_factory=list)
+    steps: dict[str, Counter[str]] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+    @property
+    def summary(self) -> str:
+        """``7 sources: 31 clips kept, 4 left out``."""
+        kept = sum(clip["status"] == "ok" for clip in self.clips)
+        return f"{len(self.sources)} sources: {kept} clips kept, {len(self.clips) - kept} left out"
+
+
+_NEEDED = ("clip_id", "source_id", "source_uri", "picture_id", "status", "speaker", "identity", "split", "fingerprint")
+"""What is asked of all clips of a dataset together."""
+
+
+def previous_version(root: Root, dataset: str) -> Path | None:
+    """Folder of the dataset's latest version, None for a new dataset."""
+    try:
+        current = versions.show_version(root, dataset)
+    except NotFound:
+        return None
+    return versions.checkout_version(root, current.dataset_id, make_current=False).path
+
+
+def assemble(
+    items: Sequence[Item],
+    repeated: Sequence[Item],
+    lost: Mapping[str, dict[str, Any]],
+    dataset: str,
+    config: Config,
+    folder: Path,
+    previous: Path | None,
+) -> Built:
+    """Writes the shards of a version into `folder`, sources in the order of their ids.
+
+    Args:
+        repeated: sources with the bytes of another one.
+        lost: key → outcome columns of sources without a verdict.
+        previous: folder of the version before; its sources stay, but for those that are here anew.
+    """
+    store = Store.of(config)
+    items = sorted(items, key=lambda item: item.source_id)
+    before = _before(previous, items)
+    namings = _namings(items, before, dataset)
+    kept = {source_id for source_id, entry in before.items() if entry["stays"]}
+    built = Built("", folder, items)
+
+    def fresh() -> Iterator[tuple[Item, ClipRow]]:
+        for item in items:
+            for made in _rows_of(item, lost, dataset, config, store, namings[item.source_id]):
+                yield item, made
+
+    def known() -> Iterator[dict[str, Any]]:
+        for entry in _rows(previous, list(_NEEDED)):
+            if entry["source_id"] in kept:
+                yield entry
+        for _, made in fresh():
+            yield {name: made.values.get(name) for name in _NEEDED}
+
+    ok = (entry for entry in known() if entry["status"] == "ok")
+    splits = assign_splits(ok, config.preprocess.splits, config.tracks.same_person)
+    with ShardWriter(folder, CLIPS, config.preprocess.shard_mb) as shards:
+        if previous is not None and kept:
+            _carry(previous, kept, splits, shards)
+        names = light(CLIPS).names
+        for item, made in fresh():
+            made.values["split"] = splits.get(item.source_id, made.values["split"])
+            shards.write(made.table())
+            built.clips.append({name: made.values.get(name) for name in names})
+        for item in items:
+            built.sources.append(_source_row(item, lost, dataset, config, store))
+        first = {item.source_id: item for item in items}
+        for item in repeated:
+            clip, source = _repeat_rows(item, first[item.source_id], dataset, config)
+            shards.write(clip)
+            built.clips.append({name: clip.get(name) for name in names})
+            built.sources.append(source)
+    return built
+
+
+def _rows(folder: Path | None, columns: list[str]) -> Iterator[dict[str, Any]]:
+    if folder is not None and any(folder.rglob("*.parquet")):
+        yield from read_rows(folder, columns)
+
+
+def _before(previous: Path | None, items: Sequence[Item]) -> dict[str, dict[str, Any]]:
+    """source_id → picture_id, and whether it stays, of the version before.
+
+    A source goes where it is here anew; and where the file at its place has the same picture with other sound: then
+    that is what became of it.
+    """
+    new = {item.source_id for item in items}
+    places = {(item.picture_id, item.source.uri) for item in items}
+    found: dict[str, dict[str, Any]] = {}
+    for entry in _rows(previous, ["source_id", "source_uri", "picture_id"]):
+        replaced = entry["source_id"] in new or (entry["picture_id"], entry["source_uri"]) in places
+        found.setdefault(entry["source_id"], {"picture_id": entry["picture_id"], "stays": not replaced})
+    return found
+
+
+def _namings(
+    items: Sequence[Item], before: Mapping[str, Mapping[str, Any]], dataset: str
+) -> dict[str, Naming]:
+    """How the rows of each source are named: of several with one picture, all but the first get a salt."""
+    taken = {entry["picture_id"] for entry in before.values() if entry["stays"]}
+    namings = {}
+    for item in items:
+        salt = item.source_id if item.picture_id in taken else ""
+        taken.add(item.picture_id)
+        namings[item.source_id] = Naming(dataset, item.source_id, item.picture_id, salt)
+    return namings
+
+
+def _carry(previous: Path, kept: set[str], splits: Mapping[str, str], shards: ShardWriter) -> None:
+    """The rows of sources that stay, as they are but for their split."""
+    for entry in read_rows(previous):
+        if entry["source_id"] in kept:
+            shards.write(entry | {"split": splits.get(entry["source_id"], entry["split"])})
+
+
+def _rows_of(
+    item: Item, lost: Mapping[str, dict[str, Any]], dataset: str, config: Config, store: Store, naming: Naming
+) -> Iterator[ClipRow]:
+    """The rows of a source, from its verdict. That may have been made for another dataset, or under another name."""
+    verdict = store.part(VERDICTS, item.key) if item.key not in lost else None
+    if verdict is None:
+        yield ClipRow(verdict_rows(item, lost[item.key], dataset, config)[0])
+        return
+    yield from clip_rows(verdict, store, item.source, naming, config)
+
+
+def _source_row(
+    item: Item, lost: Mapping[str, dict[str, Any]], dataset: str, config: Config, store: Store
+) -> dict[str, Any]:
+    verdict = store.part(VERDICTS, item.key) if item.key not in lost else None
+    if verdict is None:
+        return verdict_rows(item, lost[item.key], dataset, config)[1]
+    return source_row_of(verdict, item.source, item.source_id, dataset)
+
+
+def verdict_rows(
+    item: Item, verdict: Mapping[str, Any], dataset: str, config: Config, source_id: str | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The CLIPS row and the SOURCES row of a source that no step was done to."""
+    source_id, source = source_id or item.source_id, item.source
+    made = {"dataset": dataset, "config_hash": config.hash(), "code_revision": code_revision(), **verdict}
+    said = {"speaker": source.speaker, "licence": source.licence, "consent": source.consent}
+    clip_id = content_id("lost", dataset, source_id)
+    clip = row(CLIPS, clip_id=clip_id, source_id=source_id, source_uri=source.uri, **made, **said)
+    whole = row(
+        SOURCES, source_id=source_id, uri=source.uri, attempts=1, clips_ok=0, clips_rejected=1, **made, **said
+    )
+    return clip, whole
+
+
+def _repeat_rows(item: Item, first: Item, dataset: str, config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    verdict = {
+        "status": "rejected", "stage": "probe", "measure": "same_bytes", "value": 2.0, "threshold": 1.0,
+        "reason": f"has the same bytes as {first.source.uri}",
+    }  # fmt: skip
+    return verdict_rows(item, verdict, dataset, config, content_id("repeated", item.source_id, item.source.uri))
+
+
