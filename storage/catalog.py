@@ -176,12 +176,13 @@ class Catalog:
         target = self._existing(table)
         return 0 if target is None else int(target.version)
 
-    def tag(self, table: str, name: str) -> int:
-        """Name the newest version of a table (moving the name where it exists), which keeps it; returns its number."""
+    def tag(self, table: str, name: str, version: int | None = None) -> int:
+        """Name a version of a table, the newest if none is given (moving the name where it exists), which keeps it;
+        returns its number."""
         target = self._existing(table)
         if target is None:
             raise NotFound(f"the catalog has no {table} yet", "write some rows first")
-        version = int(target.version)
+        version = int(target.version) if version is None else version
         if name in target.tags.list():
             target.tags.update(name, version)
         else:

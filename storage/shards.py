@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 
 from storage.atomic import written_aside
 from storage.errors import InputFailed
-from storage.schema import to_table
+from storage.schema import SCHEMAS, to_table
+from storage.schema_fields import FAMILIES
 
 _BATCH = 64
+_ROW = "__row"
 
 
 class ShardWriter:
@@ -121,27 +123,62 @@ def iter_tables(
 ) -> Iterator[pa.Table]:
     """Tables of up to 64 rows, in shard order, so that memory does not grow with the dataset.
 
+    Shards of a dataset version keep heavy columns in files of their own (`storage.version_rows`); those are read where
+    such a column is wanted, and for rows that pass the filter only.
+
     Args:
         source: a directory of shards, a shard, or several.
         columns: those wanted; None for all. One that an older shard does not have yet is left out.
-        filter: a `pyarrow.compute` expression, e.g. ``field("split") == "train"``.
+        filter: a `pyarrow.compute` expression over light columns, e.g. ``field("split") == "train"``.
     """
     for path in shard_paths(source):
         try:
-            fragments = pads.dataset(path, format="parquet")
-            wanted = fragments.schema.names if columns is None else columns
-            scanned = fragments.to_batches(
-                columns=[name for name in wanted if name in fragments.schema.names], filter=filter, batch_size=_BATCH,
-                batch_readahead=1, fragment_readahead=1, use_threads=False,
-            )  # fmt: skip
-            for batch in scanned:
-                if batch.num_rows:
-                    yield pa.Table.from_batches([batch])
+            beside = [other for family in FAMILIES if (other := path.parent / family / path.name).is_file()]
+            yield from _joined([path, *beside], columns, filter) if beside else _scanned(path, columns, filter)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputFailed(
                 str(path), f"the shard cannot be read: {error}", "check the dataset out again", stage="shards",
                 error_type=type(error).__name__,
             ) from error  # fmt: skip
+
+
+def _scanned(path: Path, columns: Sequence[str] | None, filter: pads.Expression | None) -> Iterator[pa.Table]:
+    fragments = pads.dataset(path, format="parquet")
+    wanted = fragments.schema.names if columns is None else columns
+    scanned = fragments.to_batches(
+        columns=[name for name in wanted if name in fragments.schema.names], filter=filter, batch_size=_BATCH,
+        batch_readahead=1, fragment_readahead=1, use_threads=False,
+    )  # fmt: skip
+    for batch in scanned:
+        if batch.num_rows:
+            yield pa.Table.from_batches([batch])
+
+
+def _joined(paths: list[Path], columns: Sequence[str] | None, filter: pads.Expression | None) -> Iterator[pa.Table]:
+    """Rows whose columns lie in several files, row for row and row group for row group."""
+    files = [pq.ParquetFile(path) for path in paths]
+    there = [name for file in files for name in file.schema_arrow.names]
+    order = SCHEMAS[(files[0].schema_arrow.metadata or {}).get(b"table", b"clips").decode()].names
+    wanted = [name for name in (order if columns is None else columns) if name in there]
+    light = files[0].schema_arrow.names
+    for group in range(files[0].num_row_groups):
+        # A filter may ask for any light column; they are few and small.
+        read = light if filter is not None else [name for name in wanted if name in light] or light[:1]
+        first = files[0].read_row_group(group, columns=read, use_threads=False)
+        rows = first.num_rows
+        if filter is not None:
+            numbered = first.append_column(_ROW, pa.array(range(rows))).filter(filter)
+            first, chosen = numbered.drop_columns([_ROW]), numbered.column(_ROW)
+        if not first.num_rows:
+            continue
+        tables = [first]
+        for file in files[1:]:
+            names = [name for name in wanted if name in file.schema_arrow.names]
+            if names:
+                table = file.read_row_group(group, columns=names, use_threads=False)
+                tables.append(table if first.num_rows == rows else table.take(chosen))
+        found = {name: table.column(name) for table in tables for name in table.column_names}
+        yield pa.table({name: found[name] for name in wanted})
 
 
 def read_rows(

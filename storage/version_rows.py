@@ -1,169 +1,251 @@
-"""The rows of a dataset version: their digests, their order, and the differences between two versions."""
+"""The files of a dataset version: gathered from rows in any order and sharding, written the same every time.
+
+    VERSION/part-BITS.parquet           light columns of the rows whose place begins with BITS (`version_places`)
+    VERSION/picture/part-BITS.parquet   heavy columns of the same rows in the same order, a folder for each family
+    VERSION/sound/part-BITS.parquet
+    VERSION/index/part-BITS.parquet     their keys, sources, sizes, and a digest of every value
+
+A file that the version before has just so is linked, not written. Memory holds one shard and about 200 bytes a row.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from dataclasses import dataclass
+import os
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.ids import content_id
-from storage.schema import SCHEMAS, key_of
-from storage.shards import ShardWriter, iter_tables, shard_paths, write_table
+from storage.schema_fields import FAMILIES
+from storage.shards import iter_tables, shard_paths, write_table
+from storage.version_digests import Columns, digest_table, row_digest, with_changes
+from storage.version_index import (
+    BYTES,
+    INDEX,
+    KEY,
+    SOURCE,
+    STATUS,
+    cells_of,
+    index_beside,
+    make_index,
+    read_index,
+    same_columns,
+)
+from storage.version_places import Entry, place_of, shards_of
 
-# They differ between two runs that found the same, so they are no part of what a version is.
-VOLATILE = frozenset({"created", "seconds", "attempts", "code_revision"})
-_DIGEST = 8
-_BUCKET = 256_000_000
-
-
-def _bytes_of(path: Path) -> int:
-    metadata = pq.read_metadata(path)
-    return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-
-
-@dataclass(frozen=True)
-class Digests:
-    """Keys in order, where each row lies (shard, row), and the digests of its columns."""
-
-    version: str
-    keys: list[str]
-    places: list[tuple[int, int]]
-    columns: dict[str, list[bytes]]
-    schema: pa.Schema
+_CELLS = "__cells"
 
 
-def digest_rows(directory: Path) -> Digests:
-    """Read all shards of a directory once, 64 rows at a time, and hash every column of every row."""
-    found: dict[str, tuple[tuple[int, int], list[bytes]]] = {}
-    names: list[str] = []
-    schema: pa.Schema | None = None
-    for number, path in enumerate(shard_paths(directory)):
-        at = 0
-        for table in iter_tables(path):
-            if schema is None:
-                schema = _known(table.schema)
-                names = [name for name in schema.names if name not in VOLATILE]
-            digests = [cell_digests(table.column(name)) for name in names]
-            for offset, key in enumerate(table.column(key_of(schema)).to_pylist()):
-                found[key] = ((number, at + offset), [column[offset] for column in digests])
-            at += table.num_rows
-    keys = sorted(found)
-    columns = {name: [found[key][1][i] for key in keys] for i, name in enumerate(names)}
-    version = content_id("dataset", keys, [[name, b"".join(columns[name])] for name in sorted(columns)])
-    return Digests(version, keys, [found[key][0] for key in keys], columns, schema or SCHEMAS["clips"])
+class Gathering:
+    """The rows of a version to be: put aside as they come, of several with one key the last.
 
-
-def write_sorted(source: Path, target: Path, digests: Digests) -> None:
-    """Write the rows in key order, and their index, into `target`.
-
-    Rows come in any order and may not fit into memory: they are dealt out into buckets of neighbouring keys first, and
-    then each bucket is sorted on its own.
+    Args:
+        schema: one of `storage.schema`.
+        scratch: a file for what is put aside; it takes as much room as the rows, and is removed on leaving.
     """
-    rank = {place: number for number, place in enumerate(digests.places)}
-    paths = shard_paths(source)
-    size = sum(_bytes_of(path) for path in paths)
-    buckets = max(1, min(len(rank), -(-size // _BUCKET)))
-    with tempfile.TemporaryDirectory(dir=target.parent, suffix=".partial") as scratch:
-        dealt = [
-            ShardWriter(scratch, digests.schema, _BUCKET / 1e6 / buckets, prefix=f"bucket{number:04d}")
-            for number in range(buckets)
-        ]
-        for number, path in enumerate(paths):
-            at = 0
-            for table in iter_tables(path):
-                ranks = [rank.get((number, at + offset), -1) for offset in range(table.num_rows)]
-                at += table.num_rows
-                for bucket in {value * buckets // len(rank) for value in ranks if value >= 0}:
-                    chosen = [
-                        i for i, value in enumerate(ranks) if value >= 0 and value * buckets // len(rank) == bucket
-                    ]
-                    dealt[bucket].write(table.take(chosen))
-        with ShardWriter(target, digests.schema) as writer:
-            for part in dealt:
-                part.flush()
-                if part.paths:
-                    whole = pa.concat_tables([table for path in part.paths for table in iter_tables(path)])
-                    ordered = whole.take(pc.sort_indices(whole.column(key_of(digests.schema))))
-                    for start in range(0, ordered.num_rows, 64):
-                        writer.write(ordered.slice(start, 64))
-    arrays = {"key": pa.array(digests.keys)} | {
-        name: pa.array(values, type=pa.binary(_DIGEST)) for name, values in digests.columns.items()
-    }
-    write_table(target / "index.idx", pa.table(arrays))
+
+    def __init__(self, schema: pa.Schema, scratch: Path) -> None:
+        self.columns = Columns.of(schema)
+        self.entries: dict[str, Entry] = {}
+        self.made_by: Counter[str] = Counter()
+        self._scratch = scratch
+        self._changes: Mapping[str, Mapping[str, Any]] = {}
+        self._before = Path()
+        self._aside = pa.schema([*self.columns.schema, pa.field(_CELLS, pa.binary())])
+        self._sink = pa.OSFile(str(scratch), "wb")
+        self._writer = pa.ipc.new_file(self._sink, self._aside)
+        self._reader: Any = None
+        self._count = 0
+
+    def __enter__(self) -> Gathering:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._reader is None:
+            self._writer.close()
+            self._sink.close()
+        self._reader = None
+        self._scratch.unlink(missing_ok=True)
+
+    def add(self, tables: Iterable[pa.Table]) -> None:
+        """Take rows; columns that they lack are null."""
+        names = self.columns.names
+        for given in tables:
+            if "config_hash" in given.column_names:
+                self.made_by.update(value for value in given.column("config_hash").to_pylist() if value)
+            table = self.columns.complete(given)
+            cells, sizes = digest_table(table, self.columns)
+            keys = table.column(self.columns.key).to_pylist()
+            sources = table.column("source_id").to_pylist() if "source_id" in names else [""] * len(keys)
+            statuses = table.column("status").to_pylist() if "status" in names else [""] * len(keys)
+            whole = table.append_column(_CELLS, pa.array(cells, pa.binary())).combine_chunks()
+            for row, key in enumerate(keys):
+                source = "" if self.columns.key == "source_id" else sources[row] or ""
+                self.entries[key] = Entry(
+                    place_of(source, key), key, source, sizes[row], row_digest(cells[row], names),
+                    statuses[row] or "unknown", ("", self._count),
+                )  # fmt: skip
+                self._count += 1
+                for batch in whole.slice(row, 1).to_batches():
+                    self._writer.write_batch(batch)
+
+    def add_version(
+        self, folder: Path, without: Collection[str], changes: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Take the rows of another version, but not those of the sources in `without`, nor of keys that are there.
+
+        Args:
+            folder: the version; nothing but its index is read, unless it was made before versions had one.
+            changes: other values of light columns, by key.
+
+        Raises:
+            KeyError: a change of a column that there is not, or that is heavy.
+        """
+        self._changes = changes or {}
+        light = {*self.columns.family("")} - {self.columns.key, "source_id"}
+        strange = {name for change in self._changes.values() for name in change} - light
+        if strange:
+            raise KeyError(f"{', '.join(sorted(strange))}: no light column that could be changed by itself")
+        if not (folder / INDEX).is_dir():
+            self.add(self._old_rows(folder, without))
+            return
+        self._before = folder
+        names = self.columns.names
+        for path in shard_paths(folder / INDEX):
+            index = read_index(path)
+            kept = cells_of(index, self.columns)
+            facts = (index.column(name).to_pylist() for name in (KEY, SOURCE, BYTES, STATUS))
+            for row, (key, source, size, status) in enumerate(zip(*facts, strict=True)):
+                if source in without or key in self.entries:
+                    continue
+                cells = kept[row]
+                if key in self._changes:
+                    cells = with_changes(cells, self._changes[key], self.columns)
+                    status = self._changes[key].get("status", status)
+                self.entries[key] = Entry(
+                    place_of(source, key), key, source, size, row_digest(cells, names), status, (path.name, row)
+                )
+
+    def _old_rows(self, folder: Path, without: Collection[str]) -> Iterator[pa.Table]:
+        for table in iter_tables(folder):
+            rows = table.select(["source_id", self.columns.key]).to_pylist()
+            stay = [
+                at for at, row in enumerate(rows)
+                if row["source_id"] not in without and row[self.columns.key] not in self.entries
+            ]  # fmt: skip
+            table = table.take(stay)
+            for name in {name for change in self._changes.values() for name in change}:
+                values = [
+                    self._changes.get(key, {}).get(name, value)
+                    for key, value in zip(table.column(self.columns.key).to_pylist(), table.column(name).to_pylist())
+                ]
+                at = table.column_names.index(name)
+                table = table.set_column(at, name, pa.array(values, table.schema.field(name).type))
+            yield table
+
+    def finish(self) -> list[Entry]:
+        """All rows in the order of the version."""
+        self._writer.close()
+        self._sink.close()
+        self._reader = pa.ipc.open_file(pa.OSFile(str(self._scratch), "rb"))
+        return sorted(self.entries.values(), key=lambda entry: (entry.place, entry.key))
+
+    def tables(self, entries: Sequence[Entry]) -> tuple[pa.Table, list[bytes]]:
+        """The rows of one shard and the digests of their cells."""
+        order: list[int] = []
+        pieces: list[pa.Table] = []
+        cells: list[bytes] = []
+        for file in dict.fromkeys(entry.origin[0] for entry in entries):
+            here = [at for at, entry in enumerate(entries) if entry.origin[0] == file]
+            numbers = [entries[at].origin[1] for at in here]
+            order += here
+            if not file:
+                table = pa.Table.from_batches([self._reader.get_batch(number) for number in numbers])
+                cells += table.column(_CELLS).to_pylist()
+                pieces.append(table.select(self.columns.names).cast(self.columns.schema))
+                continue
+            changes = [self._changes.get(entries[at].key, {}) for at in here]
+            known = cells_of(read_index(self._before / INDEX / file), self.columns)
+            cells += [with_changes(known[number], change, self.columns) for number, change in zip(numbers, changes)]
+            pieces.append(self._changed(self._shard(file).take(numbers), changes))
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return pa.concat_tables(pieces).take(back), [cells[at] for at in back]
+
+    def untouched(self, entries: Sequence[Entry], count: int, file: str) -> bool:
+        """Whether a shard is, row for row, the one of this name and `count` rows in the version before."""
+        return count == len(entries) and all(
+            entry.origin == (file, number) and entry.key not in self._changes for number, entry in enumerate(entries)
+        )
+
+    def _shard(self, file: str) -> pa.Table:
+        """All columns of a shard of the version before, those that it lacks null."""
+        places = [self._before / family / file for family in ("", *FAMILIES)]
+        parts = [pq.read_table(place, partitioning=None) for place in places if place.is_file()]
+        there = {name: part.column(name) for part in parts for name in part.column_names}
+        return self.columns.complete(pa.table(there))
+
+    def _changed(self, table: pa.Table, changes: list[Mapping[str, Any]]) -> pa.Table:
+        for name in sorted({name for change in changes for name in change}):
+            values = [
+                change.get(name, value) for change, value in zip(changes, table.column(name).to_pylist(), strict=True)
+            ]
+            at, field = self.columns.names.index(name), self.columns.schema.field(name)
+            table = table.set_column(at, field, pa.array(values, field.type))
+        return table
 
 
-def count_by_status(directory: Path) -> dict[str, int]:
-    """Rows by status."""
-    totals: dict[str, int] = {}
-    for table in iter_tables(directory, columns=["status"]):
-        for entry in pc.value_counts(table.column("status")).to_pylist():
-            status = entry["values"] or "unknown"
-            totals[status] = totals.get(status, 0) + entry["counts"]
-    return totals
+def version_name(entries: Sequence[Entry]) -> str:
+    """The version's name, 20 hex digits: a hash of its rows."""
+    return content_id("dataset", 2, b"".join(entry.digest for entry in entries))
 
 
-def differences(a: Path, b: Path) -> tuple[list[str], list[str], dict[str, list[str]]]:
-    """Keys added and removed from version folder `a` to `b`, and the changed fields by key."""
-    first, second = _index(a), _index(b)
-    added = sorted(second.keys() - first.keys())
-    removed = sorted(first.keys() - second.keys())
-    changed: dict[str, list[str]] = {}
-    for key in sorted(first.keys() & second.keys()):
-        before, after = first[key], second[key]
-        names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-        if names:
-            changed[key] = names
-    return added, removed, changed
+def write_version(gathering: Gathering, entries: Sequence[Entry], target: Path, like: Path | None) -> dict[str, str]:
+    """Write the files of a version into the folder `target`.
+
+    Args:
+        entries: of `Gathering.finish`.
+        like: the version before, an untouched folder; its files are linked where they are the same.
+
+    Returns:
+        Names of the files that were linked, as seen from the folder, and where they lie.
+    """
+    columns = gathering.columns
+    parts = {family: columns.family(family) for family in ("", *FAMILIES)}
+    linked: dict[str, str] = {}
+    for file, rows in shards_of(entries):
+        before = index_beside(like, file, columns)
+        if like is not None and before is not None and gathering.untouched(rows, before.num_rows, file):
+            stay = {INDEX, *(family for family, names in parts.items() if names)}
+        else:
+            table, cells = gathering.tables(rows)
+            index = make_index(rows, cells, columns)
+            stay = set()
+            if before is not None:
+                stay = {family for family, names in parts.items() if names and same_columns(before, index, names)}
+                stay |= {INDEX} if before.equals(index) else set()
+            for family in {INDEX, *parts} - stay:
+                part = index if family == INDEX else table.select(parts[family]).cast(columns.select(parts[family]))
+                if part.num_columns:
+                    write_table(target / family / file, part)
+        for family in sorted(stay):
+            assert like is not None
+            _link(like / family / file, target / family / file)
+            linked[f"{family}/{file}" if family else file] = str(like / family / file)
+    return linked
 
 
-def cell_digests(column: pa.ChunkedArray) -> list[bytes]:
-    """8-byte digest of every value of a column; equal values of one type have equal digests."""
-    return [_digest(value) for chunk in column.chunks for value in _values(chunk)]
-
-
-def _values(chunk: pa.Array) -> list[Any]:
-    if pa.types.is_list(chunk.type) and pa.types.is_floating(chunk.type.value_type) and chunk.values.null_count == 0:
-        flat = chunk.values.to_numpy(zero_copy_only=False)
-        bounds = chunk.offsets.to_numpy()
-        return [
-            None if null else flat[bounds[i] : bounds[i + 1]].tobytes()
-            for i, null in enumerate(chunk.is_null().to_pylist())
-        ]
-    values: list[Any] = chunk.to_pylist()
-    return values
-
-
-def _digest(value: Any) -> bytes:
-    digest = hashlib.blake2b(digest_size=_DIGEST)
-    _feed(digest, value)
-    return digest.digest()
-
-
-def _feed(digest: Any, value: Any) -> None:
-    if isinstance(value, list):
-        digest.update(b"l%d:" % len(value))
-        for item in value:
-            _feed(digest, item)
-    elif isinstance(value, bytes):
-        digest.update(b"y%d:" % len(value))
-        digest.update(value)
-    else:
-        text = repr(value).encode()
-        digest.update(b"t%d:" % len(text))
-        digest.update(text)
-
-
-def _known(schema: pa.Schema) -> pa.Schema:
-    table = (schema.metadata or {}).get(b"table", b"").decode()
-    return SCHEMAS.get(table, SCHEMAS["clips"])
-
-
-def _index(folder: Path) -> dict[str, dict[str, bytes]]:
-    table = pq.read_table(folder / "index.idx")
-    return {entry.pop("key"): entry for entry in table.to_pylist()}
+def _link(old: Path, new: Path) -> None:
+    """The same file under another name; a copy where the file system has no links."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)

@@ -1,221 +1,257 @@
 """Dataset versions: immutable, named by their content, kept by DVC.
 
-    datasets/NAME/VERSION/part-*.parquet    the rows, sorted by key
-    datasets/NAME/VERSION/index.idx         key and a digest of every column, for `diff`
-    datasets/NAME/VERSION/version.json      what it is, when and from what it was made
-    datasets/NAME/VERSION.dvc               DVC's record of the folder
-    datasets/NAME/refs.json                 the current version, tags, and the history
+    datasets/NAME/VERSION/       the rows (`storage.version_rows`): the same rows make the same bytes, whenever and
+                                 wherever, whatever the version before and the run they came from
+    datasets/NAME/VERSION.json   when, from what and by which code it was first made
+    datasets/NAME/VERSION.dvc    DVC's record of the folder
+    datasets/NAME/refs.json      the current version, tags, and the history
 
-The version is a hash of the rows without what differs between two runs that found the same (times, attempts, code
-revision), so committing the same rows again gives the same version. A production set-up adds a remote and calls
-`push`.
+The version is a hash of the rows without what tells only how they were made, so committing the same rows again gives
+the same version. A production set-up adds a remote and calls `push`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+import shutil
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from storage.atomic import FileLock, directory_written_aside, write_json
-from storage.errors import NotFound, UsageError
+from storage.atomic import directory_written_aside, write_json
+from storage.errors import DubwrightError, UsageError
 from storage.ids import code_revision
 from storage.layout import Root
-from storage.version_dvc import dvc_repo, restore
-from storage.version_rows import count_by_status, differences, digest_rows, write_sorted
+from storage.schema import SCHEMAS
+from storage.shards import iter_tables
+from storage.version_diff import Diff, compare
+from storage.version_dvc import add, altered, dvc_repo, restore
+from storage.version_index import INDEX
+from storage.version_refs import (
+    Version,
+    check_name,
+    dataset_exists,
+    describe_version,
+    list_versions,
+    locked,
+    read_refs,
+    show_version,
+    write_refs,
+)
+from storage.version_rows import Gathering, version_name, write_version
 
-_LOCK_S = 300.0
+__all__ = [
+    "Diff",
+    "Version",
+    "checkout_version",
+    "commit_version",
+    "describe_version",
+    "diff_versions",
+    "list_versions",
+    "push_versions",
+    "show_version",
+    "tag_version",
+]
 
-
-@dataclass(frozen=True)
-class Version:
-    """One version of a dataset. `dataset_id` (NAME@VERSION) is what models and renders refer to."""
-
-    dataset: str
-    version: str
-    path: Path
-    rows: int
-    counts: dict[str, int]
-    message: str = ""
-    parent: str = ""
-    created: str = ""
-    code_revision: str = ""
-    tags: tuple[str, ...] = ()
-    current: bool = False
-
-    @property
-    def dataset_id(self) -> str:
-        return f"{self.dataset}@{self.version}"
-
-
-@dataclass(frozen=True)
-class Diff:
-    """What changed from version `a` to `b`: keys that came and went, and which fields of which keys changed."""
-
-    a: str
-    b: str
-    added: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    changed: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def fields(self) -> dict[str, int]:
-        """How many rows changed in each field."""
-        totals: dict[str, int] = {}
-        for names in self.changed.values():
-            for name in names:
-                totals[name] = totals.get(name, 0) + 1
-        return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+AnyRoot = Root | str | os.PathLike[str]
 
 
 def commit_version(
-    root: Root | str | os.PathLike[str], dataset: str, rows: str | os.PathLike[str], message: str = ""
+    root: AnyRoot,
+    dataset: str,
+    rows: str | os.PathLike[str] | None,
+    message: str = "",
+    *,
+    base: str = "",
+    without: Collection[str] = (),
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
     """Make a version of `dataset` of the shards in directory `rows`, make it the current one, and return it (20 hex
     digits). Rows that were committed before give the version that is there already.
 
-    The shards are of one schema of `storage.schema`; of several rows with one key the last counts.
+    The shards are of one schema of `storage.schema`; of several rows with one key the last counts. With `base` the rows
+    of that version stay too, at the cost of what changed only: the version is byte for byte the one that all its rows,
+    committed together, would give.
+
+    Args:
+        rows: None where there are none but those of `base`.
+        base: a version of this dataset (its hash or its tag).
+        without: source_ids whose rows in `base` do not stay (those that `rows` has anew).
+        changes: other values of light columns for rows of `base`, by key: ``{clip_id: {"split": "val"}}``.
 
     Raises:
         UsageError: the name cannot be a folder's name, or there is no row.
+        NotFound: there is no such base.
         InputFailed: a shard cannot be read.
         StorageFull: the disk is full; no version was made.
     """
     place = Root(root)
-    _check_name(dataset)
+    check_name(dataset)
     folder = place.datasets / dataset
-    with _locked(folder):
-        refs = _read_refs(folder)
-        digests = digest_rows(Path(rows))
-        if not digests.keys:
-            raise UsageError(
-                f"{dataset}: there are no rows to commit", "see the report for why every clip was left out"
-            )
-        version = digests.version
-        target = folder / version
-        if version not in refs["history"] or not target.is_dir():
-            with directory_written_aside(target) as partial:
-                write_sorted(Path(rows), partial, digests)
-                facts = {
-                    "dataset": dataset,
-                    "version": version,
-                    "rows": len(digests.keys),
-                    "counts": count_by_status(partial),
-                    "message": message,
-                    "parent": refs["current"] if refs["current"] != version else "",
-                    "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                    "code_revision": code_revision(),
-                }
-                write_json(partial / "version.json", facts)
-            with dvc_repo(place) as repo:
-                repo.add(str(target))
+    with locked(folder):
+        refs = read_refs(folder)
+        before = show_version(place, f"{dataset}@{base}").path if base else folder / refs["current"]
+        if base:
+            make_whole(place, before)
+        first = next(iter_tables(before if rows is None else rows), None)
+        known = (first.schema.metadata or {}).get(b"table", b"clips").decode() if first is not None else "clips"
+        scratch = place.cache / "gathering" / dataset
+        shutil.rmtree(scratch, ignore_errors=True)  # what a killed commit left: the lock is ours
+        scratch.mkdir(parents=True)
+        try:
+            with Gathering(SCHEMAS.get(known, SCHEMAS["clips"]), scratch / "rows.arrow") as gathering:
+                if rows is not None:
+                    gathering.add(iter_tables(rows))
+                if base:
+                    gathering.add_version(before, without, changes)
+                version = _write(place, folder, refs, gathering, before, message)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         if version not in refs["history"]:
             refs["history"].append(version)
         refs["current"] = version
-        _write_refs(folder, refs)
-    place.push(target)
-    place.push(folder / "refs.json")
+        write_refs(folder, refs)
+    for path in (folder / version, folder / f"{version}.json", folder / "refs.json"):
+        place.push(path)
     return version
 
 
-def list_versions(root: Root | str | os.PathLike[str], dataset: str | None = None) -> list[Version]:
-    """All versions of a dataset, or of all datasets, oldest first."""
-    place = Root(root)
-    names = [dataset] if dataset else sorted(p.name for p in place.datasets.glob("*") if (p / "refs.json").is_file())
-    found = []
-    for name in names:
-        folder = place.datasets / name
-        refs = _read_refs(folder)
-        if dataset and not refs["history"]:
-            raise _no_dataset(place, dataset)
-        found += [_version(folder, version, refs) for version in refs["history"]]
-    return found
+def _write(place: Root, folder: Path, refs: Mapping[str, Any], gathering: Gathering, before: Path, message: str) -> str:
+    """The version of what was gathered: the one that is there, whole again if need be, or a new one."""
+    entries = gathering.finish()
+    if not entries:
+        raise UsageError(
+            f"{folder.name}: there are no rows to commit", "see the report for why every clip was left out"
+        )
+    version = version_name(entries)
+    target = folder / version
+    if version in refs["history"]:
+        try:
+            make_whole(place, target)
+            return version
+        except DubwrightError:
+            pass  # spoilt beyond DVC's help: the rows are at hand, so it is written again
+    shutil.rmtree(target, ignore_errors=True)
+    # Files of the version before are linked only if they are what they were.
+    like = before if before != target and (before / INDEX).is_dir() and altered(place, before) == [] else None
+    with directory_written_aside(target) as partial:
+        linked = write_version(gathering, entries, partial, like)
+    digest = add(place, target, linked)
+    if not (folder / f"{version}.json").is_file():
+        facts = {
+            "dataset": folder.name, "version": version, "rows": len(entries),
+            "counts": dict(sorted(Counter(entry.status for entry in entries).items())), "message": message,
+            "parent": refs["current"], "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "code_revision": code_revision(), "configurations": dict(sorted(gathering.made_by.items())), "dvc": digest,
+        }  # fmt: skip
+        write_json(folder / f"{version}.json", facts)
+    return version
 
 
-def show_version(root: Root | str | os.PathLike[str], spec: str) -> Version:
-    """The version that `spec` names: ``NAME`` (the current one), ``NAME@VERSION``, ``NAME@TAG``, or the beginning of a
-    version (at least four digits).
+def make_whole(place: Root, folder: Path) -> list[str]:
+    """Make sure that a version's files are as they were committed; returns the names of those that had to be restored.
 
     Raises:
-        NotFound: there is none, or the beginning fits several.
+        DubwrightError: they are not, and cannot be brought back.
     """
-    place = Root(root)
-    name, _, wanted = spec.partition("@")
-    folder = place.datasets / name
-    if not place.is_local and not (folder / "refs.json").is_file():
-        place.pull(folder / "refs.json")
-    refs = _read_refs(folder)
-    if not refs["history"]:
-        raise _no_dataset(place, name)
-    wanted = refs["tags"].get(wanted, wanted or refs["current"])
-    fitting = [v for v in refs["history"] if v == wanted or (len(wanted) >= 4 and v.startswith(wanted))]
-    if len(fitting) != 1:
-        known = ", ".join([*refs["tags"], *(version[:8] for version in refs["history"][-5:])])
-        problem = "is not one version" if fitting else "has no version"
-        raise NotFound(f"dataset {name} {problem} {wanted!r}", f"known: {known}")
-    if not place.is_local:
-        place.pull(folder / fitting[0] / "version.json")
-    return _version(folder, fitting[0], refs)
+    if not folder.is_dir():
+        restore(place, folder)
+        return ["all files"]
+    wrong = altered(place, folder)
+    if wrong is None and place.is_local and (folder / INDEX).is_dir() and _named(place, folder) != folder.name:
+        wrong = ["rows"]  # DVC's cache is gone; but the name tells what the rows were
+    if wrong:
+        restore(place, folder)
+    return wrong or []
 
 
-def diff_versions(root: Root | str | os.PathLike[str], a: str, b: str) -> Diff:
+def _named(place: Root, folder: Path) -> str:
+    """The name that a version's rows have, read from all its values."""
+    scratch = place.cache / "gathering" / f"{folder.parent.name}-check"
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        first = next(iter_tables(folder))
+        known = (first.schema.metadata or {}).get(b"table", b"clips").decode()
+        with Gathering(SCHEMAS[known], scratch) as gathering:
+            gathering.add(iter_tables(folder))
+            return version_name(gathering.finish())
+    except DubwrightError:
+        return ""
+
+
+def diff_versions(root: AnyRoot, a: str, b: str) -> Diff:
     """What changed from `a` to `b`: each as for `show_version`, `b` also a bare version or tag of the same dataset."""
     first = show_version(root, a)
-    second = show_version(root, b if "@" in b or _exists(root, b) else f"{first.dataset}@{b}")
-    checkout_version(root, first.dataset_id, make_current=False)
-    checkout_version(root, second.dataset_id, make_current=False)
-    added, removed, changed = differences(first.path, second.path)
-    return Diff(first.dataset_id, second.dataset_id, added, removed, changed)
+    second = show_version(root, b if "@" in b or dataset_exists(root, b) else f"{first.dataset}@{b}")
+    for version in (first, second):
+        checkout_version(root, version.dataset_id, make_current=False)
+    return Diff(first.dataset_id, second.dataset_id, **compare(first.path, second.path))
 
 
-def checkout_version(root: Root | str | os.PathLike[str], spec: str, *, make_current: bool = True) -> Version:
+def checkout_version(root: AnyRoot, spec: str, *, make_current: bool = True) -> Version:
     """Bring a version's files back as they were committed (from DVC's cache or remote) where they are missing or were
-    changed, and make it the current one.
+    changed, and make it the current one. `restored` of the result names those files.
 
     Raises:
         NotFound: there is no such version.
         DubwrightError: its files are neither here nor in DVC's cache.
     """
+    from dataclasses import replace
+
     place = Root(root)
     chosen = show_version(place, spec)
     folder = place.datasets / chosen.dataset
-    with _locked(folder):
-        if not chosen.path.is_dir() or make_current:
-            restore(place, chosen.path)
+    with locked(folder):
+        restored = make_whole(place, chosen.path)
         if make_current:
-            refs = _read_refs(folder)
+            refs = read_refs(folder)
             refs["current"] = chosen.version
-            _write_refs(folder, refs)
+            write_refs(folder, refs)
             place.push(folder / "refs.json")
-    return show_version(place, chosen.dataset_id)
+    return replace(show_version(place, chosen.dataset_id), restored=tuple(restored))
 
 
-def tag_version(root: Root | str | os.PathLike[str], spec: str, tag: str) -> Version:
-    """Give a version a name, moving the name where it exists.
+def tag_version(root: AnyRoot, spec: str, tag: str) -> Version:
+    """Give a version a name, moving the name where it exists; in the catalog too, where it knows that version.
 
     Raises:
         UsageError: the tag looks like a version or cannot be a name.
     """
     place = Root(root)
-    _check_name(tag)
+    check_name(tag)
     if len(tag) >= 4 and all(letter in "0123456789abcdef" for letter in tag):
         raise UsageError(f"tag {tag!r} looks like a version", "use a word")
     chosen = show_version(place, spec)
     folder = place.datasets / chosen.dataset
-    with _locked(folder):
-        refs = _read_refs(folder)
+    with locked(folder):
+        refs = read_refs(folder)
         refs["tags"][tag] = chosen.version
-        _write_refs(folder, refs)
+        write_refs(folder, refs)
     place.push(folder / "refs.json")
+    _tag_catalog(place, chosen, tag)
     return show_version(place, chosen.dataset_id)
 
 
-def push_versions(root: Root | str | os.PathLike[str], remote_url: str | None = None) -> int:
+def catalogue_version(root: AnyRoot, dataset_id: str) -> None:
+    """Name the catalog's present state of clips after a version whose rows were just written to it: the catalog keeps
+    that state, and `Catalog.rows_at("clips", "NAME-VERSION")` reads it."""
+    from storage.catalog import Catalog
+
+    Catalog(root).tag("clips", dataset_id.replace("@", "-"))
+
+
+def _tag_catalog(place: Root, version: Version, tag: str) -> None:
+    from storage.catalog import Catalog
+
+    catalog = Catalog(place)
+    number = catalog.tags("clips").get(f"{version.dataset}-{version.version}")
+    if number is not None:
+        catalog.tag("clips", f"{version.dataset}-{tag}", number)
+
+
+def push_versions(root: AnyRoot, remote_url: str | None = None) -> int:
     """Copy all versions to DVC's remote, setting it to `remote_url` first where given; returns how many files went.
 
     Raises:
@@ -229,59 +265,3 @@ def push_versions(root: Root | str | os.PathLike[str], remote_url: str | None = 
     with dvc_repo(Root(root)) as repo:
         targets = [str(path) for path in sorted(Root(root).datasets.glob("*/*.dvc"))]
         return int(repo.push(targets=targets))
-
-
-def describe_version(version: Version) -> dict[str, Any]:
-    """A version as JSON values."""
-    return {**asdict(version), "path": str(version.path), "dataset_id": version.dataset_id}
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with FileLock(folder / ".lock", _LOCK_S):
-        yield
-
-
-def _read_refs(folder: Path) -> dict[str, Any]:
-    try:
-        refs: dict[str, Any] = json.loads((folder / "refs.json").read_text())
-        return refs
-    except FileNotFoundError:
-        return {"current": "", "history": [], "tags": {}}
-
-
-def _write_refs(folder: Path, refs: dict[str, Any]) -> None:
-    write_json(folder / "refs.json", refs)
-
-
-def _version(folder: Path, version: str, refs: dict[str, Any]) -> Version:
-    facts: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError):
-        facts = json.loads((folder / version / "version.json").read_text())
-    return Version(
-        dataset=folder.name,
-        version=version,
-        path=folder / version,
-        rows=facts.get("rows", 0),
-        counts=facts.get("counts", {}),
-        message=facts.get("message", ""),
-        parent=facts.get("parent", ""),
-        created=facts.get("created", ""),
-        code_revision=facts.get("code_revision", ""),
-        tags=tuple(sorted(tag for tag, tagged in refs["tags"].items() if tagged == version)),
-        current=refs["current"] == version,
-    )
-
-
-def _exists(root: Root | str | os.PathLike[str], name: str) -> bool:
-    return (Root(root).datasets / name / "refs.json").is_file()
-
-
-def _no_dataset(place: Root, name: str) -> NotFound:
-    known = sorted(path.parent.name for path in place.datasets.glob("*/refs.json"))
-    return NotFound(f"there is no dataset {name!r} in {place}", f"known: {', '.join(known) or 'none yet'}")
-
-
-def _check_name(name: str) -> None:
-    if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name[0] in ".-":
-        raise UsageError(f"{name!r} cannot be a name", "use letters, digits, dashes, dots and underscores")
