@@ -12,7 +12,7 @@ import os
 import struct
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -84,40 +84,54 @@ def _feed_bytes(digest: Any, tag: bytes, data: bytes) -> None:
     digest.update(data)
 
 
-_known_digests: dict[tuple[int, ...], str] = {}
+_known_digests: dict[tuple[Any, ...], str] = {}
 
 
 def file_sha256(path: str | os.PathLike[str], cache: Path | None = None) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits.
+    """SHA-256 of a file's bytes, 64 hex digits, remembered as by `remembered`."""
+    return remembered(path, "sha256", _sha256, cache)
+
+
+def remembered(
+    path: str | os.PathLike[str], kind: str, digest_of: Callable[[Path], str], cache: Path | None = None
+) -> str:
+    """`digest_of(path)`, computed once for the same file.
 
     Remembered by device, inode, size, mtime and ctime: in this process, and across processes where `cache` (a
-    directory) is given, so that a library of large videos is hashed once. A file touched within the last two seconds is
-    hashed but not remembered, because a second write could leave all five unchanged.
+    directory) is given, so that a library of large videos is read once. A file touched within the last two seconds is
+    not remembered, because a second write could leave all five unchanged.
+
+    Args:
+        kind: name of what is computed.
     """
     file = Path(path)
     before = _fingerprint(file)
-    if before in _known_digests:
-        return _known_digests[before]
-    note = cache / content_id(list(before)) if cache is not None else None
+    if (kind, *before) in _known_digests:
+        return _known_digests[kind, *before]
+    note = cache / content_id(kind, list(before)) if cache is not None else None
     if note is not None and note.is_file():
         known = note.read_text().strip()
-        if len(known) == 64:
-            _known_digests[before] = known
+        if len(known) >= 2 * _ID_BYTES:
+            _known_digests[kind, *before] = known
             return known
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    value = digest.hexdigest()
+    value = digest_of(file)
     settled = time.time_ns() - max(before[3], before[4]) > 2_000_000_000
     if settled and _fingerprint(file) == before:
-        _known_digests[before] = value
+        _known_digests[kind, *before] = value
         if note is not None:
             note.parent.mkdir(parents=True, exist_ok=True)
             aside = note.with_name(f"{note.name}.{os.getpid()}.partial")
             aside.write_text(value)
             aside.replace(note)
     return value
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _fingerprint(file: Path) -> tuple[int, ...]:

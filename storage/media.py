@@ -4,6 +4,7 @@ Times are timeline seconds everywhere; see `storage.media_open`.
 """
 
 from storage.media_audio import iter_audio, read_audio, resample, write_audio
+from storage.media_digests import track_digests
 from storage.media_frames import iter_frames
 from storage.media_limits import LIMITS, Limits
 from storage.media_open import ANIMATE, file_size, frame_times
@@ -28,6 +29,7 @@ __all__ = [
     "read_audio",
     "resample",
     "rewrite_video",
+    "track_digests",
     "write_audio",
     "write_video",
 ]
