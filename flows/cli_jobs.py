@@ -61,13 +61,19 @@ def preprocess(
         ),
     ] = "auto",
     message: Annotated[str, typer.Option("--message", "-m", help="What this version is, in a few words.")] = "",
+    retry: Annotated[
+        str | None,
+        typer.Option("--retry", metavar="failed", help="failed: do again what failed before, quarantined clips too."),
+    ] = None,
     note: Note = None,
 ) -> Outcome:
     """Build or extend a dataset version from footage."""
     places = [_existing(source) for source in sources]
+    if retry not in (None, "failed"):
+        raise UsageError(f"--retry {retry}: there is nothing else to retry than failed", "write --retry failed")
     result = _flow(
         options, "preprocess", "preprocess", sources=places, dataset=dataset, message=message,
-        corpus_layout=corpus_layout,
+        corpus_layout=corpus_layout, retry_failed=retry is not None,
     )  # fmt: skip
     _write_note(note, {"dataset": result["dataset"]})
     return _finished(result)

@@ -19,17 +19,25 @@ from storage.layout import Root
 from storage.shards import read_rows
 from tasks.config import Config
 from tasks.corpora.registry import AUTO, layout_named
-from tasks.preprocess import Built, preprocess_many
+from tasks.assembly import Built
+from tasks.preprocess import preprocess_many
 from tasks.probe import Source, find_sources
+from tasks.steps.accounts import ledger_rows, step_table
 
 REPORT_CLIPS = 36  # thumbnails
 
 
 @flow(name="preprocess", description="Build or extend a dataset version from footage.")
 def preprocess(
-    options: Options, sources: list[str], dataset: str, message: str = "", corpus_layout: str = AUTO
+    options: Options,
+    sources: list[str],
+    dataset: str,
+    message: str = "",
+    corpus_layout: str = AUTO,
+    retry_failed: bool = False,
 ) -> Result:
-    """Build or extend `dataset` from files and folders; returns the run's result with the version under "dataset"."""
+    """Build or extend `dataset` from files and folders; returns the run's result with the version under "dataset", and
+    what was done at each step under "steps"."""
     config = options.config()
     layout_named(corpus_layout)  # a wrong one is told before anything is begun
     run = Run("preprocess", config, {"sources": sources, "dataset": dataset})
@@ -38,14 +46,14 @@ def preprocess(
         strange = sum(source.refused is not None for source in found)
         stage["result"] = f"{len(found)} files" + (f", {strange} left out by their names" if strange else "")
     with run.stage("build clips") as stage:
-        built = build_clips(found, dataset, config, run.run_id, message)
+        built = build_clips(found, dataset, config, run.run_id, message, retry_failed)
         stage["result"] = built.summary
     with run.stage("catalog") as stage:
-        stage["result"] = catalogue_clips(built, config)
+        stage["result"] = catalogue_clips(built, config, run.run_id)
     run.items += source_items(built)
     show_dataset(run, built, dataset)
     run.show(lineage={"dataset": f"{dataset}@{built.version}"})
-    result = run.finish(dataset=f"{dataset}@{built.version}")
+    result = run.finish(dataset=f"{dataset}@{built.version}", steps=step_table(built.steps))
     publish(result, "preprocess")
     return result
 
@@ -57,7 +65,9 @@ def find_footage(places: list[str], corpus_layout: str = AUTO) -> list[Source]:
 
 
 @task(name="build clips", cache_policy=NO_CACHE)
-def build_clips(sources: list[Source], dataset: str, config: Config, run_id: str, message: str = "") -> Built:
+def build_clips(
+    sources: list[Source], dataset: str, config: Config, run_id: str, message: str = "", retry_failed: bool = False
+) -> Built:
     """Every source through all steps, from probe to quality, by Ray Data; then shards and a version."""
     with tracked("preprocess", len(sources), "sources") as progress:
 
@@ -65,16 +75,20 @@ def build_clips(sources: list[Source], dataset: str, config: Config, run_id: str
             if kind == "sources":
                 progress.advance(row["status"])
 
-        return preprocess_many(sources, dataset, config, run_id=run_id, on_row=seen, message=message)
+        return preprocess_many(
+            sources, dataset, config, run_id=run_id, on_row=seen, message=message, retry_failed=retry_failed
+        )
 
 
 @task(name="catalog clips", cache_policy=NO_CACHE)
-def catalogue_clips(built: Built, config: Config) -> str:
-    """Rows of the version into the catalog, without their pictures."""
+def catalogue_clips(built: Built, config: Config, run_id: str) -> str:
+    """Rows of the version into the catalog, without their pictures, and the ledger of what the run did."""
     catalog = Catalog(config.root)
     catalog.upsert("sources", built.sources)
     catalog.upsert("clips", built.clips)
-    return f"{len(built.sources)} sources, {len(built.clips)} clips"
+    ledger = list(ledger_rows(built, config, run_id))
+    catalog.upsert("steps", ledger)
+    return f"{len(built.sources)} sources, {len(built.clips)} clips, {len(ledger)} steps of clips"
 
 
 def show_dataset(run: Run, built: Built, dataset: str) -> None:

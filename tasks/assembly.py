@@ -37,7 +37,8 @@ class Built:
     """A dataset version and what went into it: SOURCES rows and light CLIPS rows (no pictures) of this run's sources.
 
     version is the id that `storage.versions` gave; folder holds its clip shards. steps: by step how many clips were
-    done now, kept from before, failed, and the seconds spent; done: keys of the verdicts made now.
+    done now, kept from before, failed, and the seconds spent; done: keys of the verdicts made now; namings: by
+    source_id.
     """
 
     version: str
@@ -47,6 +48,7 @@ class Built:
     clips: list[dict[str, Any]] = field(default_factory=list)
     steps: dict[str, Counter[str]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+    namings: dict[str, Naming] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -89,7 +91,7 @@ def assemble(
     before = _before(previous, items)
     namings = _namings(items, before, dataset)
     kept = {source_id for source_id, entry in before.items() if entry["stays"]}
-    built = Built("", folder, items)
+    built = Built("", folder, items, namings=namings)
 
     def fresh() -> Iterator[tuple[Item, ClipRow]]:
         for item in items:

@@ -1,7 +1,12 @@
 """Many sources: rows in = rows out, a rerun does only what is missing, and a killed worker costs one source."""
 
+import hashlib
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,6 @@ import pytest
 
 from storage import media
 from storage.layout import Root
-from storage.ledger import Ledger
 from storage.shards import read_rows
 from storage.versions import diff_versions, show_version
 from tasks import preprocess
@@ -19,6 +23,9 @@ from tasks.config import Config
 from tasks.masks import EYES, FACE, LIPS, OUTSIDE
 from tasks.preprocess import preprocess_many
 from tasks.probe import Source, find_sources
+from tasks.steps.step import Clip, Step
+from tasks.steps.store import Store
+from tasks.steps.walk import Walker
 from tests.tasks.conftest import FRAMES, grey_noise
 
 
@@ -91,52 +98,195 @@ def test_a_dataset_grows_and_keeps_what_it_had(folder: Path, talking: Path, conf
     assert not difference.changed
 
 
-def test_other_thresholds_measure_anew(talking: Path, config: Config) -> None:
+def parts(config: Config) -> dict[Path, int]:
+    """Every part of a step with the time at which it was written."""
+    return {path: path.stat().st_mtime_ns for path in Store.of(config).folder.rglob("*.parquet")}
+
+
+def done(built: Any) -> dict[str, int]:
+    """Clips that each step was done to."""
+    return {name: int(counts["done"]) for name, counts in built.steps.items() if counts["done"]}
+
+
+def test_other_thresholds_judge_anew_and_compute_nothing(talking: Path, config: Config) -> None:
     strict = config.with_({"preprocess.min_face_px": 5000})
     assert preprocess_many([Source(str(talking))], "set", config).clips[0]["status"] == "ok"
-    (clip,) = preprocess_many([Source(str(talking))], "set", strict).clips
+    before = {path: when for path, when in parts(config).items() if path.parent.name != "verdicts"}
+    built = preprocess_many([Source(str(talking))], "set", strict)
+    (clip,) = built.clips
     assert (clip["status"], clip["stage"], clip["measure"]) == ("rejected", "faces", "face_px")
     assert clip["value"] < clip["threshold"] == 5000
-    assert clip["blur"] > 0
+    assert not done(built)
+    assert before.items() <= parts(config).items()
+    assert preprocess_many([Source(str(talking))], "set", config).clips[0]["status"] == "ok"
 
 
-class _Dies:
-    """Stands for a pool of workers one of which dies on some sources: their rows never come back."""
-
-    def __init__(self, dying: set[str], starts: bool = True) -> None:
-        self.dying, self.starts, self.given = dying, starts, 0
-
-    def __call__(self, items: list[Any], dataset: str, config: Config, ledger: Ledger) -> Iterator[dict[str, Any]]:
-        self.given += len(items)
-        worker = preprocess.SourceWorker(config.model_dump(mode="json"), dataset, str(ledger.path))
-        for item in items:
-            if Path(item.source.uri).name in self.dying:
-                for _ in range(2 if self.starts else 0):
-                    ledger.record(item.key, "started")
-                continue
-            yield worker({"key": item.key, "folder": str(item.folder), "source": item.source.as_dict()})
+def test_a_changed_step_touches_itself_and_what_follows_from_it(talking: Path, config: Config) -> None:
+    first = preprocess_many([Source(str(talking))], "set", config)
+    assert set(done(first)) >= {"tracks", "crops", "sync", "sound", "action_units", "caption"}
+    label = preprocess_many([Source(str(talking), emotion="sad", intensity=3)], "set", config)
+    assert set(done(label)) == {"caption"}
+    difference = diff_versions(config.root, f"set@{first.version}", f"set@{label.version}")
+    assert not difference.added
+    assert not difference.removed
+    changed = set(difference.fields)
+    assert {"caption", "emotion"} <= changed
+    assert not changed & {"crops", "audio", "mel", "identity", "landmarks"}
 
 
-def test_a_source_that_kills_its_worker_is_recorded_tried_again_and_then_left_out(
-    folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+def test_new_sound_leaves_the_crops_alone(talking: Path, track: Path, config: Config, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(talking.read_bytes())
+    first = preprocess_many([Source(str(film), audio=str(talking))], "set", config)
+    other = preprocess_many([Source(str(film), audio=str(track))], "set", config)
+    assert {"tracks", "crops", "action_units"}.isdisjoint(done(other))
+    assert {"sync", "sound"} <= set(done(other))
+    difference = diff_versions(config.root, f"set@{first.version}", f"set@{other.version}")
+    assert {"audio", "mel"} <= set(difference.fields)
+    assert not {"crops", "landmarks", "identity"} & set(difference.fields)
+
+
+class DeadlyWalker(Walker):
+    """Its step `sync` takes the process down, as a library that crashes does, for the clips of one file."""
+
+    def _each(self, step: Step, clips: Sequence[Clip]) -> Iterator[Any]:
+        for clip in clips:
+            if step.name == "sync" and Path(clip.source.uri).name.startswith("deadly"):
+                self._watch.begin(step.name, clip.number)
+                os.kill(os.getpid(), signal.SIGKILL)
+        yield from super()._each(step, clips)
+
+
+class DeadlyWorker(preprocess.SourceWorker):
+    """A worker with such a step, which runs until the watch leaves the clip out."""
+
+    def walker(self, store: Store) -> Walker:
+        usual = super().walker(store)
+        return DeadlyWalker(self._config, usual._experts, store, self._watch, self._retry)
+
+
+def many(folder: Path, talking: Path, count: int) -> list[Source]:
+    """Files of half a second that differ in a corner of the picture."""
+    frames = [frame for _, _, frame in media.iter_frames(talking)]
+    sound = media.read_audio(talking, 16000)
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        marked = [frame.copy() for frame in frames[:16]]
+        for frame in marked:
+            frame[:8, :8] = (number * 7 % 256, number % 256, number // 256)
+        name = "deadly.mp4" if number == count // 2 else f"clip{number:03d}.mp4"
+        media.write_video(folder / name, marked, 25, sound[: 16 * 640])
+    return find_sources([folder])
+
+
+@pytest.mark.slow
+def test_a_step_that_kills_its_process_costs_one_clip(
+    talking: Path, config: Config, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = [Source(str(folder / "noface.mp4")), Source(str(folder / "empty.mp4"))]
-    pool = _Dies({"noface.mp4"})
-    monkeypatch.setattr(preprocess, "_answers", pool)
-    for run in range(2):
-        rows = {Path(row["uri"]).name: row for row in preprocess_many(sources, "set", config).sources}
-        assert rows["empty.mp4"]["status"] == "rejected"
-        assert (rows["noface.mp4"]["status"], rows["noface.mp4"]["error_type"]) == ("failed", "WorkerDied"), run
-    before = pool.given
-    rows = {Path(row["uri"]).name: row for row in preprocess_many(sources, "set", config).sources}
-    assert pool.given == before
-    assert "not tried again" in rows["noface.mp4"]["reason"]
+    sources = many(tmp_path / "many", talking, 200)
+    config = config.with_({"runtime.in_process": False, "preprocess.min_clip_s": 0.4})
+    monkeypatch.setattr(preprocess, "SourceWorker", DeadlyWorker)
+    built = preprocess_many(sources, "set", config)
+    assert len(built.clips) == 200
+    lost = [clip for clip in built.clips if clip["status"] != "ok"]
+    assert [Path(clip["source_uri"]).name for clip in lost] == ["deadly.mp4"]
+    assert (lost[0]["status"], lost[0]["stage"], lost[0]["error_type"]) == ("failed", "sync", "WorkerDied")
+    assert "quarantined" in lost[0]["reason"]
+    monkeypatch.undo()
+    again = preprocess_many(sources, "set", config)
+    assert not done(again)
+    assert sum(clip["status"] == "failed" for clip in again.clips) == 1
+    mended = preprocess_many(sources, "set", config, retry_failed=True)
+    assert done(mended)["sync"] == 1
+    assert all(clip["status"] == "ok" for clip in mended.clips)
+    more = many(tmp_path / "many", talking, 201)
+    grown = preprocess_many(more, "set", config)
+    assert len(grown.clips) == 201
+    assert set(done(grown).values()) == {1}
+
+
+class StuckWalker(Walker):
+    """Its step `sound` never ends for one file."""
+
+    def _each(self, step: Step, clips: Sequence[Clip]) -> Iterator[Any]:
+        for clip in clips:
+            if step.name == "sound" and Path(clip.source.uri).name.startswith("deadly"):
+                self._watch.begin(step.name, clip.number)
+                time.sleep(600)
+        yield from super()._each(step, clips)
+
+
+class StuckWorker(preprocess.SourceWorker):
+    """A worker with such a step."""
+
+    def walker(self, store: Store) -> Walker:
+        usual = super().walker(store)
+        return StuckWalker(self._config, usual._experts, store, self._watch, self._retry)
+
+
+@pytest.mark.slow
+def test_a_step_that_never_ends_is_ended(
+    talking: Path, config: Config, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = many(tmp_path / "many", talking, 4)
+    limited = {"runtime.in_process": False, "runtime.clip_limit_s": 3.0, "preprocess.min_clip_s": 0.4}
+    monkeypatch.setattr(preprocess, "SourceWorker", StuckWorker)
+    built = preprocess_many(sources, "set", config.with_(limited))
+    lost = [clip for clip in built.clips if clip["status"] != "ok"]
+    assert [(clip["stage"], clip["error_type"]) for clip in lost] == [("sound", "TimeLimit")]
+    assert len(built.clips) == 4
+
+
+_RUN = """
+import sys
+from pathlib import Path
+from tasks.config import load_config
+from tasks.preprocess import preprocess_many
+from tasks.probe import find_sources
+config = load_config(root=sys.argv[1], overrides={"runtime.in_process": True, "preprocess.min_clip_s": 0.4})
+preprocess_many(find_sources([Path(sys.argv[2])]), "set", config)
+"""
+
+
+def run_aside(root: Path, footage: Path) -> subprocess.Popen[bytes]:
+    """The whole of it in a process of its own."""
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen([sys.executable, "-c", _RUN, str(root), str(footage)], stdout=quiet, stderr=quiet)
+
+
+def content(root: Path) -> dict[str, str]:
+    """Name and hash of every file of the dataset's versions."""
+    folders = [path for path in (root / "datasets" / "set").iterdir() if path.is_dir()]
+    files = (file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.mark.slow
+def test_killed_at_ten_moments_the_dataset_is_the_same_to_the_byte(talking: Path, tmp_path: Path) -> None:
+    many(tmp_path / "footage", talking, 24)
+    began = time.monotonic()
+    assert run_aside(tmp_path / "whole", tmp_path / "footage").wait() == 0
+    length = time.monotonic() - began
+    moments = np.random.default_rng(0).uniform(0.2, 0.9, 10) * length
+    kills = 0
+    for moment in moments:
+        process = run_aside(tmp_path / "killed", tmp_path / "footage")
+        try:
+            process.wait(timeout=moment)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    assert kills
+    assert run_aside(tmp_path / "killed", tmp_path / "footage").wait() == 0
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    assert content(tmp_path / "whole")
 
 
 def test_workers_that_cannot_start_do_not_blame_the_sources_for_ever(
     folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preprocess, "_answers", _Dies({"noface.mp4"}, starts=False))
+    monkeypatch.setattr(preprocess, "_answers", lambda *given: iter(()))
     (row,) = preprocess_many([Source(str(folder / "noface.mp4"))], "set", config).sources
     assert row["status"] == "failed"
     monkeypatch.undo()
@@ -151,27 +301,3 @@ def test_by_ray_data_it_comes_out_the_same(folder: Path, config: Config, ray_ses
     there = preprocess_many(find_sources([folder]), "set", elsewhere)
     assert there.version == here.version
     assert [row["status"] for row in there.sources] == [row["status"] for row in here.sources]
-
-
-class PoisonedWorker(preprocess.SourceWorker):
-    """Dies, as a decoder that crashes does, on one of the files."""
-
-    def __call__(self, task: dict[str, Any]) -> dict[str, Any]:
-        if Path(task["source"]["uri"]).name == "noface.mp4":
-            self._ledger.record(task["key"], "started")
-            os._exit(1)
-        return super().__call__(task)
-
-
-@pytest.mark.slow
-def test_a_crash_in_a_ray_worker_costs_one_source(
-    folder: Path, config: Config, ray_session: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preprocess, "SourceWorker", PoisonedWorker)
-    built = preprocess_many(find_sources([folder]), "set", config.with_({"runtime.in_process": False}))
-    rows = {Path(row["uri"]).name: row for row in built.sources}
-    assert len(rows) == 5
-    assert rows["noface.mp4"]["error_type"] == "WorkerDied"
-    assert sorted(row["status"] for name, row in rows.items() if name != "noface.mp4") == [
-        "failed", "ok", "rejected", "rejected",
-    ]  # fmt: skip
