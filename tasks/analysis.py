@@ -61,18 +61,18 @@ def analyse(
     finder = ShotFinder(config.shots, rate)
     tracker = Tracker(config.tracks, keep_landmarks)
     for index, pts_s, frame in media.iter_frames(path):
-        finder.push(index, frame)
         faces = None
         if index % config.tracks.detect_every == 0:
             found = analyzer.detect(frame, embed=False)
             faces = sorted(found, key=lambda face: -face.size)[: config.faces.max_faces]
+        finder.push(index, frame, faces)
         tracker.push(pts_s, frame, faces)
         if progress is not None and index % 25 == 0:
             progress(index, total)
     finder.finish()
     pts = tracker.pts
     end_s = float(pts[-1]) + frame_interval(pts, rate) if len(pts) else 0.0
-    shots = shots_between(finder.cuts, pts, end_s, config.shots.min_shot_s)
+    shots = shots_between(finder.cuts, pts, end_s, config.shots.min_shot_s, finder.jumps)
     tracks, dropped = tracker.finish(shots)
     covered = np.zeros(len(pts), dtype=bool)
     for track in tracks:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tasks.caption_template import DEFAULT_TEMPLATE, check_template
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -31,8 +33,13 @@ class Shots(Section):
     )
     min_content: float = Field(default=8.0, ge=0, description="least HSV change of a cut, 0..255")
     window_frames: Count = Field(default=2, description="neighbours on each side that a frame is compared with; frames")
+    min_jump: float = Field(
+        default=0.55, description="how far a change stands out from its neighbours' at a jump cut; sum of log ratios"
+    )
+    jump_window_s: Seconds = Field(default=0.2, description="neighbours on each side that it is compared with; seconds")
+    flash_s: Seconds = Field(default=0.24, description="what is gone again after this is no cut; seconds")
     min_shot_s: Seconds = Field(default=0.3, description="shortest shot; seconds")
-    width: Count = Field(default=256, description="frames are shrunk to this width before comparing; pixels")
+    width: Count = Field(default=256, description="longer side of the frames that are compared; pixels")
 
 
 class Tracks(Section):
@@ -88,9 +95,30 @@ class Audio(Section):
     sync: str = Field(default="studio", description="sync expert: 'studio', 'none' or a folder")
     text: str = Field(default="studio", description="text encoder: 'studio', 'none' or a folder")
     emotion: str = Field(default="studio", description="emotion recognisers: 'studio', 'none' or a folder")
+    transcriber: str = Field(
+        default="none", description="what writes down speech: 'none', a whisper checkpoint (FILE.pt) or its name"
+    )
     context: Annotated[int, Field(ge=0)] = Field(
         default=2, description="video frames of sound heard on each side of a frame"
     )
+
+
+class Captions(Section):
+    template: str = Field(default=DEFAULT_TEMPLATE, description="how a caption is put; gaps: tasks/caption_template.py")
+    model: str = Field(default="none", description="vision-language model: 'none' or a folder")
+    prompt: str = Field(
+        default="Describe in one short sentence the emotion on this person's face and how strong it is.",
+        description="what the vision-language model is asked",
+    )
+    max_tokens: Count = Field(default=40, description="longest answer of that model; tokens")
+    min_score: Share = Field(
+        default=0.5, description="least probability of the emotion that the text encoder reads in its answer"
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _gaps(cls, template: str) -> str:
+        return check_template(template)
 
 
 class Model(Section):
