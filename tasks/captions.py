@@ -1,21 +1,19 @@
-"""Captions: one natural sentence that says how somebody speaks.
+"""The vocabulary of captions, and which of its words fit what was measured.
 
-A caption names the emotion with its intensity, the manner, the head and the voice, in that order. Its source is
-recorded: "label" where the footage came with its emotion (a manifest, MEAD, CREMA-D …), "measured" where face and
-voice had to be read. Labels win. The same vocabulary teaches the text encoder (tasks/training/text.py).
+A caption names the emotion with its intensity, the manner, the face, the head and the voice. `sentence` writes what
+the text encoder learns from (tasks/training/text.py) and what studio footage is described with; the captions of clips
+are written by tasks/caption_writing.py, by a template, from the same attributes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.emotion import Feeling
 from tasks.speech import Prosody
-from tasks.studio.controls import EMOTIONS
+from tasks.studio.controls import AUS, EMOTIONS, emotion_aus
 
 DEGREES: dict[str, tuple[str, str, str, str]] = {
     "neutral": ("calmly", "calmly", "calmly", "calmly"),
@@ -63,6 +61,35 @@ VOICES: dict[str, tuple[str, ...]] = {
 }
 """The first phrase of each is the one that captions use; the others teach the text encoder what means the same."""
 
+FACES = (
+    "brows lowered", "brows raised", "inner brows raised", "eyes wide", "eyes narrowed", "mouth corners up",
+    "one mouth corner up", "mouth corners down", "lips stretched", "lips pressed",
+)  # fmt: skip
+"""What a face can show beside its emotion. Signs that are words for a feeling (smiling, nose wrinkled) are left out."""
+TRENDS = ("steady", "rising", "fading")
+FEELINGS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "neutral": (("calmly",),) * 4,
+    "happy": ((), ("slight joy", "quiet contentment"), ("delight", "joy"), ("overwhelming joy", "extreme happiness")),
+    "sad": ((), ("slight sadness",), ("sorrow", "sadness"), ("deep grief", "overwhelming grief")),
+    "angry": ((), ("slight annoyance", "irritation"), ("anger",), ("extreme anger",)),
+    "surprised": ((), ("slight surprise",), ("surprise",), ("utter astonishment", "extreme surprise")),
+    "fearful": ((), ("slight anxiety",), ("fear",), ("utter terror", "extreme fear")),
+    "disgusted": ((), ("slight disgust",), ("disgust",), ("extreme disgust",)),
+    "contempt": ((), ("slight contempt",), ("contempt",), ("extreme contempt",)),
+}
+"""What somebody speaks with at intensity 0..3, the best phrase first."""
+PACES: dict[str, str] = {
+    "even": "", "soft": "quietly", "loud": "loudly", "fast": "quickly", "slow": "slowly", "high": "in a high voice",
+    "low": "in a low voice", "flat": "in a monotone voice", "melodic": "in a singing tone",
+    "trembling": "in a trembling voice",
+}  # fmt: skip
+"""VOICES as they follow "speaks"."""
+POSTURES: dict[str, str] = {
+    "steady": "", "still": "head held still", "lively": "head moving a lot", "lowered": "head lowered",
+    "raised": "chin raised", "tilted": "head tilted", "turned": "head turned aside",
+}  # fmt: skip
+"""HEADS in two or three words."""
+
 TURNED_RAD, TILTED_RAD, LOWERED_RAD, RAISED_RAD = 0.45, 0.12, 0.41, 0.10
 """Bounds of the posture in the units of `tasks.quality.head_pose`. Against the studio's truth that pose turns 1.6
 times as far and sees an upright head 0.25 rad down, so these mean 0.28 of yaw and 0.12 of roll and pitch."""
@@ -71,20 +98,14 @@ STILL_RAD, LIVELY_RAD = 0.032, 0.13
 RESTRAINED, EXPRESSIVE = 0.12, 0.30
 """Reach of the mouth opening (10th to 90th percentile, eye distances): less is restrained, more is expressive."""
 
+SHOWN = 0.3
+"""A median action unit from here on is worth a word."""
+RISING = 0.22
+"""Change of an expression's strength (0..1) from the first to the last third of a clip that is worth a word."""
+RISING_PITCH = 3.0
+"""Pitch slope in semitones a second from which a voice rises: voices sink by 3 on average, with a spread of 3."""
+
 SUBJECTS = ("A person", "Someone", "A speaker", "A woman", "A man", "She", "He")
-
-
-@dataclass(frozen=True)
-class Caption:
-    """A caption and what it was made of; `source` is "label" or "measured"."""
-
-    text: str
-    source: str
-    emotion: str
-    intensity: int
-    manner: str = "plain"
-    head: str = "steady"
-    voice: str = "even"
 
 
 def sentence(
@@ -112,23 +133,6 @@ def sentence(
     parts = [f"{choose(SUBJECTS)} speaks {DEGREES[emotion][intensity]}"]
     parts += [phrase for phrase in (choose(MANNERS[manner]), choose(HEADS[head]), choose(VOICES[voice])) if phrase]
     return ", ".join(parts) + "."
-
-
-def caption_label(
-    emotion: str, intensity: int | None, manner: str = "plain", head: str = "steady", voice: str = "even"
-) -> Caption:
-    """The caption of footage that came with its emotion (of EMOTIONS; free words belong to `models.text`).
-
-    An intensity that is not known counts as 2, clear.
-    """
-    level = 0 if emotion == "neutral" else min(3, max(1, 2 if intensity is None else intensity))
-    return Caption(sentence(emotion, level, manner, head, voice), "label", emotion, level, manner, head, voice)
-
-
-def caption_measured(feeling: Feeling, manner: str = "plain", head: str = "steady", voice: str = "even") -> Caption:
-    """The caption of footage whose emotion was read from face and voice (tasks/emotion.py)."""
-    text = sentence(feeling.emotion, feeling.intensity, manner, head, voice)
-    return Caption(text, "measured", feeling.emotion, feeling.intensity, manner, head, voice)
 
 
 def head_of(pose: NDArray[Any], pts: NDArray[Any]) -> str:
@@ -181,3 +185,51 @@ def voice_of(measured: Prosody) -> str:
     }
     name = max(beyond, key=lambda key: beyond[key])
     return name if beyond[name] > 0 else "even"
+
+
+def face_of(action_units: NDArray[Any]) -> tuple[str, ...]:
+    """What brows or eyes and the mouth do: none to two of FACES, the plainest of each, from intensities float [T, 20].
+
+    Medians over the clip, so that a blink or a vowel is no expression; what speech itself moves (AU25, AU26) is left
+    out.
+    """
+    if len(action_units) == 0:
+        return ()
+    middle = dict(zip(AUS, np.median(np.asarray(action_units, np.float64), axis=0).tolist(), strict=True))
+    smile = min(middle["AU12L"], middle["AU12R"])
+    one_sided = max(middle["AU12L"] + middle["AU14L"], middle["AU12R"] + middle["AU14R"]) / 2 - smile
+    raised = min(middle["AU1"], middle["AU2"])
+    upper = {
+        "brows lowered": middle["AU4"] - middle["AU1"],
+        "brows raised": raised,
+        "inner brows raised": middle["AU1"] - middle["AU2"],
+        "eyes wide": middle["AU5"] - 0.2,
+        "eyes narrowed": middle["AU7"] - 0.2,
+    }
+    lower = {
+        "mouth corners up": smile,
+        "one mouth corner up": one_sided,
+        "mouth corners down": middle["AU15"],
+        "lips stretched": middle["AU20"],
+        "lips pressed": middle["AU23"],
+    }
+    found = [max(part, key=lambda name: part[name]) for part in (upper, lower)]
+    return tuple(name for name, part in zip(found, (upper, lower), strict=True) if part[name] >= SHOWN)
+
+
+def trend_of(emotion: str, action_units: NDArray[Any] | None, measured: Prosody | None) -> str:
+    """Whether the feeling grows: one of TRENDS.
+
+    How strongly the action units float [T, 20] show the emotion's own expression (the share of its prototype that fits
+    them best) in the last third of the clip against the first; where there are none, whether the voice rises.
+    """
+    if emotion == "neutral":
+        return "steady"
+    if action_units is not None and len(action_units) >= 9:
+        prototype = emotion_aus(emotion, 3).astype(np.float64)
+        prototype[[AUS.index("AU25"), AUS.index("AU26")]] = 0
+        strength = np.asarray(action_units, np.float64) @ prototype / (prototype @ prototype)
+        third = len(strength) // 3
+        change = float(np.median(strength[-third:]) - np.median(strength[:third]))
+        return "rising" if change > RISING else "fading" if change < -RISING else "steady"
+    return "rising" if measured is not None and measured.pitch_slope > RISING_PITCH else "steady"

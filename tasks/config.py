@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from storage.errors import ConfigError
 from tasks.config_sections import (
     Audio,
+    Captions,
     Evaluate,
     Faces,
     Model,
@@ -50,6 +51,7 @@ class Config(Section):
     tracks: Tracks = Tracks()
     preprocess: Preprocess = Preprocess()
     audio: Audio = Audio()
+    captions: Captions = Captions()
     model: Model = Model()
     render: Render = Render()
     train: Train = Train()

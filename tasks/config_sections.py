@@ -263,5 +263,6 @@ class Runtime(Section):
     max_task_retries: Annotated[int, Field(ge=0)] = Field(default=1, description="tries more when a worker died")
     max_attempts: Count = Field(default=2, description="tries after which an item that kills its worker is left out")
     clip_limit_s: Seconds = Field(
-        default=300.0, description="longest that a step may take for a clip, or a film without a frame; seconds; 0: none"
+        default=300.0,
+        description="longest that a step may take for a clip, or a film without a frame; seconds; 0: none",
     )

@@ -20,6 +20,8 @@ from models.speech import SpeechEncoder, WhisperEncoder, load_speech_encoder
 from models.sync import SyncExpert
 from models.syncnet import SyncNet, load_lips
 from models.text import TextEncoder, load_text
+from models.transcriber import Transcriber, load_transcriber
+from models.vision_language import Captioner, load_captioner
 from storage.errors import ConfigError
 from storage.ids import content_id, file_sha256
 from storage.layout import Root
@@ -43,6 +45,8 @@ class Experts:
     face_emotion: FaceEmotion | HSEmotion | None = None
     voice_emotion: VoiceEmotion | None = None
     action_units: ActionUnitReader | None = None
+    captioner: Captioner | None = None
+    transcriber: Transcriber | None = None
     version: str = ""
 
 
@@ -65,6 +69,16 @@ def load_experts(config: Config) -> Experts:
         ),
         voice_emotion=_optional(load_voice_emotion, audio.emotion, "emotions are not read from voices"),
         action_units=_optional(load_action_units, audio.emotion, "action units are not read"),
+        captioner=_optional(
+            lambda source: load_captioner(source, config.captions.max_tokens),
+            config.captions.model,
+            "captions are not written by a model",
+        ),
+        transcriber=_optional(
+            lambda source: load_transcriber(checkpoint_source(source, root)),
+            audio.transcriber,
+            "speech is not written down",
+        ),
         version=experts_version(config),
     )
 

@@ -1,4 +1,4 @@
-"""The emotion of a clip, in words and as a vector: what its manifest says, else what face and voice tell."""
+"""What somebody feels, as columns of a CLIPS row, and as a text for a dub."""
 
 from __future__ import annotations
 
@@ -8,15 +8,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.captions import caption_label, caption_measured, head_of, manner_of, voice_of
+from tasks.caption_writing import write_caption
+from tasks.captions import sentence, voice_of
+from tasks.config_sections import Captions
 from tasks.emotion import face_emotion, join_feelings, voice_emotion
 from tasks.experts import Experts
 from tasks.quality import head_pose
 from tasks.speech import prosody
-from tasks.studio.controls import EMOTIONS
 
 AUTO = "auto"
 """The emotion of a job that is to be heard from its dub track."""
+
+
+def read_emotion(crops: Sequence[NDArray[np.uint8]], audio: NDArray[np.float32], experts: Experts) -> dict[str, Any]:
+    """What face and voice tell: emotion, intensity, emotion_scores float32 [8] and source; nothing where neither can
+    be read.
+
+    Args:
+        crops: aligned crops uint8 [S,S,3], of which `face_emotion` takes its share; none where no face was cut.
+        audio: float32 [N] at 16 kHz; empty where there is no sound.
+    Returns:
+        source: face, voice or face+voice.
+    """
+    seen = face_emotion(crops, experts.face_emotion) if experts.face_emotion is not None and len(crops) else None
+    heard = voice_emotion(audio, experts.voice_emotion) if experts.voice_emotion is not None and len(audio) else None
+    feeling = join_feelings(seen, heard)
+    if feeling is None:
+        return {}
+    return {
+        "emotion": feeling.emotion, "intensity": feeling.intensity, "emotion_scores": feeling.probabilities,
+        "source": feeling.source,
+    }  # fmt: skip
 
 
 def describe_clip(
@@ -30,7 +52,7 @@ def describe_clip(
     opening: NDArray,
     experts: Experts,
 ) -> dict[str, Any]:
-    """The columns emotion, intensity, caption, caption_source, caption_embedding of a CLIPS row.
+    """The columns emotion, intensity, caption, caption_source, caption_embedding of a CLIPS row, in one step.
 
     Args:
         emotion, intensity, caption: what corpus or manifest say, None where they are silent; free words are read.
@@ -38,29 +60,10 @@ def describe_clip(
         audio: float32 [N] at 16 kHz.
         kps: [T,5,2]; pts: [T] seconds; opening: [T] of the mouth, NaN where it was not measured.
     """
-    manner, head, voice = manner_of(opening), head_of(head_pose(kps), pts), voice_of(prosody(audio))
-    if emotion in EMOTIONS:
-        said = caption_label(str(emotion), intensity, manner, head, voice)
-        found: dict[str, Any] = {"emotion": said.emotion, "intensity": said.intensity}
-        found |= {"caption": caption or said.text, "caption_source": said.source}
-    elif emotion or caption:
-        text = caption or str(emotion)
-        found = {"emotion": None, "caption": text, "caption_source": "label"}
-        if experts.text is not None:
-            reading = experts.text.emotion_of(emotion or text)
-            found |= {"emotion": reading.emotion, "intensity": reading.intensity}
-    else:
-        seen = face_emotion(crops, experts.face_emotion) if experts.face_emotion is not None and len(crops) else None
-        heard = voice_emotion(audio, experts.voice_emotion) if experts.voice_emotion is not None else None
-        feeling = join_feelings(seen, heard)
-        if feeling is None:
-            return {}
-        read = caption_measured(feeling, manner, head, voice)
-        found = {"emotion": read.emotion, "intensity": read.intensity, "caption": read.text}
-        found["caption_source"] = read.source
-    if experts.text is not None:
-        found["caption_embedding"] = experts.text.encode([found["caption"]])[1][0].numpy()
-    return found
+    reading = {} if emotion or caption else read_emotion(crops, audio, experts)
+    labels = {"emotion": emotion, "intensity": intensity, "caption": caption}
+    pose = head_pose(kps)
+    return write_caption(reading, prosody(audio), pose, pts, opening, None, labels, Captions(), experts)
 
 
 def emotion_heard(audio: NDArray[np.float32], experts: Experts) -> str | None:
@@ -68,4 +71,4 @@ def emotion_heard(audio: NDArray[np.float32], experts: Experts) -> str | None:
     if experts.voice_emotion is None:
         return None
     feeling = voice_emotion(audio, experts.voice_emotion)
-    return caption_measured(feeling, voice=voice_of(prosody(audio))).text
+    return sentence(feeling.emotion, feeling.intensity, voice=voice_of(prosody(audio)))
