@@ -21,6 +21,8 @@ TEMPLATE = np.array([[0.345, 0.40], [0.655, 0.40], [0.50, 0.575]], dtype=np.floa
 CROP_SIZE = 128
 """Pixels on a side of the crops that masks, sync expert and the studio's models share."""
 
+_WINDOWED = 1 << 18  # numbers looked at together when a track is smoothed
+
 
 def fit_similarity(source: NDArray, target: NDArray) -> Matrix:
     """The least-squares similarity (rotation, one scale, shift; no mirror) that takes `source` to `target`.
@@ -49,6 +51,25 @@ def crop_matrix(kps: NDArray, size: int = CROP_SIZE) -> Matrix:
         ValueError: eyes and nose coincide.
     """
     return fit_similarity(np.asarray(kps)[:3], TEMPLATE * size)
+
+
+def crop_matrices(kps: NDArray, size: int = CROP_SIZE) -> Matrix:
+    """float64[T,2,3]: `crop_matrix` of many frames' points [T,5,2] at once.
+
+    Raises:
+        ValueError: eyes and nose of a frame coincide.
+    """
+    points = np.asarray(kps, dtype=np.float64)[:, :3]
+    z = points[..., 0] + 1j * points[..., 1]
+    w = TEMPLATE[:, 0] * size + 1j * TEMPLATE[:, 1] * size
+    z_mean, w_mean = z.mean(axis=1), w.mean()
+    centred = z - z_mean[:, None]
+    spread = (np.abs(centred) ** 2).sum(axis=1)
+    if not np.isfinite(spread).all() or (spread < 1e-9).any():
+        raise ValueError("the points coincide: no similarity can be fitted")
+    a = (np.conj(centred) * (w - w_mean)).sum(axis=1) / spread
+    b = w_mean - a * z_mean
+    return np.stack([np.stack([a.real, -a.imag, b.real], axis=-1), np.stack([a.imag, a.real, b.imag], axis=-1)], axis=1)
 
 
 def scale_of(matrix: NDArray) -> float:
@@ -103,18 +124,27 @@ def smooth_matrices(
 
 def local_lines(values: NDArray, pts: NDArray, sigma_s: float) -> NDArray[np.float64]:
     """Value at each time of the weighted line through its neighbours within 3 sigma: [T,C], [T] -> [T,C]."""
+    values, pts = np.asarray(values, dtype=np.float64), np.asarray(pts, dtype=np.float64)
     out = np.empty_like(values)
     starts = np.searchsorted(pts, pts - 3 * sigma_s, side="left")
     ends = np.searchsorted(pts, pts + 3 * sigma_s, side="right")
-    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        t = pts[start:end] - pts[i]
-        weights = np.exp(-0.5 * (t / sigma_s) ** 2)
-        weights /= weights.sum()
-        mean_t = float(weights @ t)
-        mean_v = weights @ values[start:end]
-        variance = float(weights @ (t - mean_t) ** 2)
-        slope = 0.0 if variance < 1e-12 else (weights * (t - mean_t)) @ (values[start:end] - mean_v) / variance
-        out[i] = mean_v - mean_t * slope
+    most = int((ends - starts).max())
+    rows = max(1, _WINDOWED // (most * values.shape[1]))
+    for low in range(0, len(pts), rows):
+        part = slice(low, low + rows)
+        index = starts[part, None] + np.arange(most)
+        inside = index < ends[part, None]
+        index = np.minimum(index, len(pts) - 1)
+        t = pts[index] - pts[part, None]
+        weights = np.where(inside, np.exp(-0.5 * (t / sigma_s) ** 2), 0.0)
+        weights /= weights.sum(axis=1, keepdims=True)
+        mean_t = (weights * t).sum(axis=1)
+        apart = np.where(inside, t - mean_t[:, None], 0.0)
+        variance = (weights * apart**2).sum(axis=1)
+        mean_v = np.einsum("tw,twc->tc", weights, values[index])
+        slope = np.einsum("tw,twc->tc", weights * apart, values[index] - mean_v[:, None])
+        steep = mean_t / np.where(variance < 1e-12, np.inf, variance)
+        out[part] = mean_v - steep[:, None] * slope
     return out
 
 
@@ -124,8 +154,10 @@ def warp(frame: Frame, matrix: NDArray, size: int = CROP_SIZE) -> Frame:
     A face larger than the crop is first cut at a whole multiple of the size and then averaged down: bilinear sampling
     alone skips pixels and shimmers from frame to frame.
     """
-    scale = scale_of(matrix)
-    multiple = int(np.clip(np.ceil(1 / max(scale, 1e-6) - 1e-6), 1, 16))
+    multiple = _multiple(matrix)
+    if multiple > 3:
+        frame, matrix = _shrunk(frame, matrix, size, multiple // 2)
+        multiple = _multiple(matrix)
     big = np.asarray(matrix, dtype=np.float64) * multiple
     # The half-pixel shift keeps pixel centres where they were: cv2 counts from the centre of the first pixel.
     big[:, 2] += (multiple - 1) / 2
@@ -134,6 +166,33 @@ def warp(frame: Frame, matrix: NDArray, size: int = CROP_SIZE) -> Frame:
     if multiple > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, dtype=np.uint8)
+
+
+def _multiple(matrix: NDArray) -> int:
+    return int(np.clip(np.ceil(1 / max(scale_of(matrix), 1e-6) - 1e-6), 1, 16))
+
+
+def _shrunk(frame: Frame, matrix: NDArray, size: int, parts: int) -> tuple[Frame, Matrix]:
+    """The crop's neighbourhood with blocks of `parts` × `parts` pixels averaged, and the matrix that fits it.
+
+    Blocks lie on one grid in the frame, wherever the crop is, so that they do not shimmer as it moves.
+    """
+    height, width = frame.shape[:2]
+    x0, y0, x1, y1 = crop_box(matrix, size, width, height)
+    x0, y0 = max(0, x0 // parts - 1) * parts, max(0, y0 // parts - 1) * parts
+    x1, y1 = min(width, (x1 // parts + 2) * parts), min(height, (y1 // parts + 2) * parts)
+    if x1 - x0 < parts or y1 - y0 < parts:
+        return frame, np.asarray(matrix, dtype=np.float64)
+    near: NDArray = frame[y0:y1, x0:x1]
+    lack = (-near.shape[0] % parts, -near.shape[1] % parts)
+    if any(lack):
+        near = cv2.copyMakeBorder(near, 0, lack[0], 0, lack[1], cv2.BORDER_REPLICATE)
+    small = cv2.resize(near, (near.shape[1] // parts, near.shape[0] // parts), interpolation=cv2.INTER_AREA)
+    # Block i of the small picture is centred on pixel x0 + parts * i + (parts - 1) / 2 of the frame.
+    moved = np.asarray(matrix, dtype=np.float64).copy()
+    moved[:, 2] += moved[:, :2] @ (np.array([x0, y0]) + (parts - 1) / 2)
+    moved[:, :2] *= parts
+    return np.asarray(small, dtype=np.uint8), moved
 
 
 def crop_box(matrix: NDArray, size: int, width: int, height: int) -> tuple[int, int, int, int]:

@@ -1,7 +1,7 @@
 """Shots: where one camera view ends and the next begins, and where a piece was cut out of one view (a jump cut).
 
-The detectors are fed with the frames that are being read anyway, so a file is not decoded a second time and frame numbers
-and times are those of `storage.media`, whatever the frame rate does.
+The detectors are fed with the frames that are being read anyway, so a file is not decoded a second time and frame
+numbers and times are those of `storage.media`, whatever the frame rate does.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class ShotFinder:
         return found.jump > self._config.min_jump or (found.frame in self._changed and not found.same_view)
 
     def _take(self, found: Iterable[Break], seen: int | None) -> list[int]:
-        """Cuts that nothing stronger can replace any more: of two nearer than the shortest shot, the stronger is one."""
+        """Cuts that nothing stronger can replace any more: of two nearer than the shortest shot the stronger stays."""
         certain: list[Break] = []
         for one in filter(self._is_cut, found):
             if self._held is not None and one.frame - self._held.frame < self._shortest:

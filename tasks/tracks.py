@@ -1,14 +1,17 @@
 """Faces through time: detections of single frames joined to tracks, gaps filled, trembling taken out.
 
-A track holds one face within one shot on every frame from its first to its last. It keeps numbers only (about 100 bytes
-a frame), never pixels, so that an hour of footage fits beside a minute of it.
+A track holds one face within one shot on every frame from its first to its last. It keeps numbers only (about 150 bytes
+a frame; the many points of a face lie in a file of their own), never pixels, so that an hour of footage fits beside a
+minute of it.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -22,13 +25,14 @@ from tasks import crops
 from tasks.alignments import ANCHORS, anchors_of
 from tasks.config_sections import Tracks
 from tasks.shots import Shot
+from tasks.spill import Spill, SpilledPoints, filled
 
 Floats = NDArray[np.float64]
 
 _PATCH = 64  # side of the small aligned crop in which the mouth's motion is measured
 _OUTLINE = list(CONTOUR)
-_REST = 17 + 2 * len(_OUTLINE)
-_ROW = _REST + 2 * len(ANCHORS)  # floats kept per observation: bbox 4, score, kps 10, opening, motion, outline, anchors
+_ROW = 17  # floats kept per observation: bbox 4, score, kps 10, opening, motion
+_ALL = 106
 
 
 @dataclass
@@ -38,11 +42,8 @@ class Track:
     pts float64 [T] seconds; bbox float32 [T,4]; score float32 [T]; kps float32 [T,5,2] frame pixels, as detected or
     filled in; detected bool [T]; matrices float64 [T,2,3] smoothed, frame → 128 px crop; opening float32 [T] of the
     mouth in eye distances (NaN unless the pack measures landmarks); motion float32 [T] of the mouth (grey levels);
-    outline float32 [T,33,2] frame pixels, smoothed: the face from ear to ear by way of the chin (guessed from the five
-    points where the pack measures no landmarks); anchors float32 [T,4,2] frame pixels: what the crops of public
-    checkpoints are aligned to (`alignments.ANCHORS`);
-    landmarks float32 [T,106,2] frame pixels, or None where they were not kept; looked bool [T]: frames in which faces
-    were looked for.
+    looked bool [T]: frames in which faces were looked for; points [T,P,2] frame pixels, read from disk by the slice:
+    all 106 landmarks, or the outline and the anchors alone.
     """
 
     number: int
@@ -57,9 +58,8 @@ class Track:
     matrices: Floats
     opening: NDArray[np.float32]
     motion: NDArray[np.float32]
-    outline: NDArray[np.float32]
-    anchors: NDArray[np.float32]
-    landmarks: NDArray[np.float32] | None
+    points: SpilledPoints
+    smooth_s: float
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -73,6 +73,29 @@ class Track:
         """Share of the frames looked at (of `part`, counted from its first) in which the face was found."""
         looked = int(self.looked[part].sum())
         return float(self.detected[part].sum() / looked) if looked else 1.0
+
+    @property
+    def landmarks(self) -> SpilledPoints | None:
+        """``landmarks[a:b]`` is float32 [b-a,106,2] in frame pixels; None where they were not kept."""
+        return self.points if self.points.shape[1] == _ALL else None
+
+    @cached_property
+    def outline(self) -> NDArray[np.float32]:
+        """float32 [T,33,2] frame pixels, smoothed: the face from ear to ear by way of the chin.
+
+        Guessed from the five points where the pack measures no landmarks.
+        """
+        points = self.points[:]
+        shown = points[:, _OUTLINE] if points.shape[1] == _ALL else points[:, : len(_OUTLINE)]
+        return _smooth(shown.reshape(len(shown), -1), self.pts, self.smooth_s).reshape(shown.shape)
+
+    @cached_property
+    def anchors(self) -> NDArray[np.float32]:
+        """float32 [T,4,2] frame pixels: what the crops of public checkpoints are aligned to (`alignments.ANCHORS`)."""
+        points = self.points[:]
+        if points.shape[1] == _ALL:
+            return np.stack([anchors_of(one) for one in points]).astype(np.float32)
+        return np.ascontiguousarray(points[:, len(_OUTLINE) :])
 
     @property
     def height(self) -> float:
@@ -99,8 +122,7 @@ class _Live:
     number: int
     indices: array = field(default_factory=lambda: array("q"))
     rows: array = field(default_factory=lambda: array("f"))
-    landmarks: list[NDArray[np.float32]] = field(default_factory=list)
-    measured: bool = False
+    points: array = field(default_factory=lambda: array("q"))
     patch: NDArray[np.uint8] | None = None
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
 
@@ -118,12 +140,13 @@ class Tracker:
 
     Args:
         config: thresholds.
-        keep_landmarks: keep the 106 points of every frame (848 bytes each); dubbing does not need them.
+        keep_landmarks: keep the 106 points of every frame; dubbing needs the outline alone.
     """
 
     def __init__(self, config: Tracks, keep_landmarks: bool = False) -> None:
         self._config = config
         self._keep = keep_landmarks
+        self._spill = Spill(2 * (_ALL if keep_landmarks else len(_OUTLINE) + len(ANCHORS)))
         self._live: list[_Live] = []
         self._ended: list[_Live] = []
         self._pts = array("d")
@@ -173,21 +196,23 @@ class Tracker:
             motion = _mouth_motion(track.patch, patch)
         track.patch = patch
         opening = float(mouth_opening(face.landmarks)) if face.landmarks_measured else float("nan")
-        track.measured = face.landmarks_measured
         track.indices.append(index)
-        points = [*face.landmarks[_OUTLINE].ravel().tolist(), *anchors_of(face.landmarks).ravel().tolist()]
-        track.rows.extend([*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion, *points])
-        if self._keep:
-            track.landmarks.append(np.asarray(face.landmarks, dtype=np.float32))
+        track.rows.extend([*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion])
+        points = face.landmarks
+        if not self._keep:
+            points = np.concatenate([points[_OUTLINE], anchors_of(points)])
+        track.points.append(self._spill.append(points.ravel()))
 
     def finish(self, shots: Sequence[Shot]) -> tuple[list[Track], list[Dropped]]:
         """Tracks cut at the shots' edges, in order of their first frame, and those that were dropped."""
         tracks: list[Track] = []
         dropped: list[Dropped] = []
         number = 0
+        pts, ends = self.pts, [shot.last for shot in shots]
         for live in sorted(self._ended + self._live, key=lambda live: live.indices[0]):
-            for shot in shots:
-                built = self._build(live, shot, number)
+            begun = bisect_right(ends, live.indices[0])
+            for shot in shots[begun : bisect_right(ends, live.indices[-1]) + 1]:
+                built = self._build(live, shot, number, pts)
                 if built is None:
                     continue
                 number += 1
@@ -198,45 +223,39 @@ class Tracker:
         tracks.sort(key=lambda track: (track.first, track.number))
         return tracks, dropped
 
-    def _build(self, live: _Live, shot: Shot, number: int) -> Track | Dropped | None:
-        at = np.array(live.indices, dtype=np.int64)
-        inside = (at >= shot.first) & (at < shot.last)
-        if not inside.any():
+    def _build(self, live: _Live, shot: Shot, number: int, times: Floats) -> Track | Dropped | None:
+        every = np.frombuffer(live.indices, dtype=np.int64)
+        inside = slice(*np.searchsorted(every, [shot.first, shot.last]).tolist())
+        at = every[inside].copy()
+        if not len(at):
             return None
-        at = at[inside]
-        rows = np.array(live.rows, dtype=np.float32).reshape(-1, _ROW)[inside]
+        rows = np.frombuffer(live.rows, dtype=np.float32).reshape(-1, _ROW)[inside]
         first, last = self._reach(int(at[0]), int(at[-1]), shot)
         frames = np.arange(first, last)
-        pts = self.pts[first:last]
+        pts = times[first:last]
         end_s = self._pts[last] if last < len(self._pts) else shot.end_s
         if end_s - pts[0] < self._config.min_s:
             length = float(end_s - pts[0])
             return Dropped(number, float(pts[0]), float(end_s), len(pts), "track_s", length, self._config.min_s, "s")
-        filled = _fill(rows, at, frames)
-        kps = filled[:, 5:15].reshape(-1, 5, 2)
-        raw = np.stack([crops.crop_matrix(points) for points in kps])
-        landmarks = None
-        if self._keep:
-            kept = np.stack([points for points, keep in zip(live.landmarks, inside, strict=True) if keep])
-            landmarks = _fill(kept.reshape(len(kept), -1), at, frames).reshape(-1, 106, 2)
-        motion = filled[:, 16]
+        table = filled(rows, at, frames)
+        kps = table[:, 5:15].reshape(-1, 5, 2)
+        motion = table[:, 16]
         motion[0] = 0.0  # measured against another shot, or against nothing
         return Track(
             number=number,
             shot=shot.number,
             first=first,
             pts=pts,
-            bbox=filled[:, :4],
-            score=filled[:, 4],
+            bbox=table[:, :4],
+            score=table[:, 4],
             kps=kps,
             looked=np.array(self._looked[first:last], dtype=bool),
             detected=np.isin(frames, at),
-            matrices=crops.smooth_matrices(raw, pts, self._config.smooth_s),
-            opening=filled[:, 15],
+            matrices=crops.smooth_matrices(crops.crop_matrices(kps), pts, self._config.smooth_s),
+            opening=table[:, 15],
             motion=motion,
-            outline=_smooth(filled[:, 17:_REST], pts, self._config.smooth_s).reshape(-1, len(_OUTLINE), 2),
-            anchors=filled[:, _REST:].reshape(-1, len(ANCHORS), 2),
-            landmarks=landmarks,
+            points=SpilledPoints(self._spill, np.array(live.points[inside], dtype=np.int64), at, first, len(pts)),
+            smooth_s=self._config.smooth_s,
         )
 
     def _reach(self, first: int, last: int, shot: Shot) -> tuple[int, int]:
@@ -255,17 +274,6 @@ def _smooth(values: NDArray[np.float32], pts: Floats, sigma_s: float) -> NDArray
         return values
     interval = max(float(np.median(np.diff(pts))), 1e-6)
     return np.asarray(gaussian_filter1d(values, sigma_s / interval, axis=0, mode="nearest"), dtype=np.float32)
-
-
-def _fill(rows: NDArray[np.float32], at: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Rows [K,C] at frames `at` -> [T,C] on all `frames`: straight lines between, the ends held."""
-    if len(at) == len(frames):
-        return rows.copy()
-    upper = np.clip(np.searchsorted(at, frames), 0, len(at) - 1)
-    lower = np.clip(np.searchsorted(at, frames, side="right") - 1, 0, len(at) - 1)
-    span = np.maximum(at[upper] - at[lower], 1)
-    share = np.clip((frames - at[lower]) / span, 0, 1).astype(np.float32)[:, None]
-    return np.asarray(rows[lower] * (1 - share) + rows[upper] * share, dtype=np.float32)
 
 
 def _iou(a: NDArray, b: NDArray) -> float:

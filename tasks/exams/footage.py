@@ -1,4 +1,4 @@
-"""What the exams of the picture steps are filmed with: studio people, a camera's grain, an encoder, things that pass."""
+"""What the exams of the picture steps are filmed with: studio people, grain, an encoder, things that pass."""
 
 from __future__ import annotations
 
