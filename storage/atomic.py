@@ -27,10 +27,14 @@ _HOST = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:
 
 
 @contextlib.contextmanager
-def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+def written_aside(path: str | os.PathLike[str], durable: bool = True) -> Iterator[Path]:
     """Give a path to write a file to; on leaving without an error it is flushed and renamed to `path`.
 
     On an error the aside file is removed and an older file at `path` stays as it was.
+
+    Args:
+        durable: wait for the disk. Without it a file outlives the death of its process, but a power cut may spoil it:
+            for what can be made anew.
 
     Raises:
         StorageFull: the disk or quota ran out.
@@ -43,9 +47,11 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial = _partial_name(target)
         try:
             yield partial
-            _flush(partial)
+            if durable:
+                _flush(partial)
             partial.replace(target)
-            _flush(target.parent)
+            if durable:
+                _flush(target.parent)
         finally:
             partial.unlink(missing_ok=True)
 

@@ -148,7 +148,7 @@ def written_part(path: Path, fields: Iterable[pa.Field]) -> Iterator[StepPartWri
     """
     work = [STEPS.field(name) for name in WORK]
     schema = pa.schema([pa.field(CLIP, pa.int64()), *work, *fields])
-    with written_aside(path) as partial:
+    with written_aside(path, durable=False) as partial:
         writer = StepPartWriter(partial, schema)
         yield writer
         writer.close()

@@ -49,7 +49,8 @@ def start(config: Config) -> None:
     options: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        cpus = config.runtime.num_cpus or max(2, len(os.sched_getaffinity(0)))
+        # One more than there are: reading rows takes a moment of one, and must not wait until a worker gives its own up.
+        cpus = config.runtime.num_cpus or len(os.sched_getaffinity(0)) + 1
         options |= {
             "address": "local", "num_cpus": cpus, "include_dashboard": False,
             "object_store_memory": config.runtime.object_store_mb << 20,

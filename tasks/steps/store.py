@@ -1,8 +1,10 @@
 """Where the results of steps lie: under the root's cache, by step and key.
 
-    cache/steps/STEP/KEY.parquet       what a step came to for the clips of a source
-    cache/steps/verdicts/KEY.parquet   what the source came to in the end
-    cache/steps/journal/RUN.jsonl      what a run has under way, for workers that come after a crash
+    cache/steps/STEP/KE/KEY.parquet       what a step came to for the clips of a source
+    cache/steps/verdicts/KE/KEY.parquet   what the source came to in the end
+    cache/steps/journal/RUN.jsonl         what a run has under way, for workers that come after a crash
+
+Folders by the first two digits of a key, so that none has a hundred thousand files.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Store:
 
     def path(self, step: str, key: str) -> Path:
         """File of a part."""
-        return self.folder / step / f"{key}.parquet"
+        return self.folder / step / key[:2] / f"{key}.parquet"
 
     def part(self, step: str, key: str) -> StepPart | None:
         """A part; None where there is none that can be read."""

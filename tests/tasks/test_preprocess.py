@@ -111,7 +111,7 @@ def done(built: Any) -> dict[str, int]:
 def test_other_thresholds_judge_anew_and_compute_nothing(talking: Path, config: Config) -> None:
     strict = config.with_({"preprocess.min_face_px": 5000})
     assert preprocess_many([Source(str(talking))], "set", config).clips[0]["status"] == "ok"
-    before = {path: when for path, when in parts(config).items() if path.parent.name != "verdicts"}
+    before = {path: when for path, when in parts(config).items() if "verdicts" not in path.parts}
     built = preprocess_many([Source(str(talking))], "set", strict)
     (clip,) = built.clips
     assert (clip["status"], clip["stage"], clip["measure"]) == ("rejected", "faces", "face_px")
@@ -166,16 +166,16 @@ class DeadlyWorker(preprocess.SourceWorker):
 
 
 def many(folder: Path, talking: Path, count: int) -> list[Source]:
-    """Files of half a second that differ in a corner of the picture."""
+    """Files of ten frames that differ in a corner of the picture."""
     frames = [frame for _, _, frame in media.iter_frames(talking)]
     sound = media.read_audio(talking, 16000)
     folder.mkdir(exist_ok=True)
     for number in range(count):
-        marked = [frame.copy() for frame in frames[:16]]
+        marked = [frame.copy() for frame in frames[:10]]
         for frame in marked:
             frame[:8, :8] = (number * 7 % 256, number % 256, number // 256)
         name = "deadly.mp4" if number == count // 2 else f"clip{number:03d}.mp4"
-        media.write_video(folder / name, marked, 25, sound[: 16 * 640])
+        media.write_video(folder / name, marked, 25, sound[: 10 * 640])
     return find_sources([folder])
 
 
@@ -184,7 +184,7 @@ def test_a_step_that_kills_its_process_costs_one_clip(
     talking: Path, config: Config, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = many(tmp_path / "many", talking, 200)
-    config = config.with_({"runtime.in_process": False, "preprocess.min_clip_s": 0.4})
+    config = config.with_({"runtime.in_process": False, "preprocess.min_clip_s": 0.3})
     monkeypatch.setattr(preprocess, "SourceWorker", DeadlyWorker)
     built = preprocess_many(sources, "set", config)
     assert len(built.clips) == 200
@@ -229,7 +229,7 @@ def test_a_step_that_never_ends_is_ended(
     talking: Path, config: Config, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = many(tmp_path / "many", talking, 4)
-    limited = {"runtime.in_process": False, "runtime.clip_limit_s": 3.0, "preprocess.min_clip_s": 0.4}
+    limited = {"runtime.in_process": False, "runtime.clip_limit_s": 3.0, "preprocess.min_clip_s": 0.3}
     monkeypatch.setattr(preprocess, "SourceWorker", StuckWorker)
     built = preprocess_many(sources, "set", config.with_(limited))
     lost = [clip for clip in built.clips if clip["status"] != "ok"]
@@ -243,7 +243,7 @@ from pathlib import Path
 from tasks.config import load_config
 from tasks.preprocess import preprocess_many
 from tasks.probe import find_sources
-config = load_config(root=sys.argv[1], overrides={"runtime.in_process": True, "preprocess.min_clip_s": 0.4})
+config = load_config(root=sys.argv[1], overrides={"runtime.in_process": True, "preprocess.min_clip_s": 0.3})
 preprocess_many(find_sources([Path(sys.argv[2])]), "set", config)
 """
 
