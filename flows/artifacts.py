@@ -68,6 +68,9 @@ def publish(result: Mapping[str, Any], command: str) -> None:
     )
     if result.get("report"):
         create_link_artifact(f"file://{result['report']}", link_text="report", key=_key(f"{command}-report"))
+    if result.get("dataset_page"):
+        page = f"file://{result['dataset_page']}"
+        create_link_artifact(page, link_text=f"dataset {result.get('dataset', '')}", key=_key(f"{command}-dataset"))
 
 
 def _key(text: str) -> str:

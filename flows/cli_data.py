@@ -1,4 +1,4 @@
-"""Commands that look things up or move pointers: `dubwright dataset …` and `dubwright models …`."""
+"""`dubwright models …`: the model registry; and the commands of `flows.cli_dataset` beside it."""
 
 from __future__ import annotations
 
@@ -9,104 +9,26 @@ from typing import Annotated, Any
 
 import typer
 
+from flows import cli_dataset
 from flows.command import command, listing
 from flows.console import cell, say, table
 from flows.options import Options
 from storage.errors import UsageError
 
 Outcome = tuple[dict[str, Any], str, int]
-Spec = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@TAG.")]
 ModelSpec = Annotated[str, typer.Argument(help="A model id or its beginning, NAME (its champion), or NAME@VERSION.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    dataset = typer.Typer(help="The versions of a dataset.", no_args_is_help=True, rich_markup_mode=None)
-    command(dataset, "list")(dataset_list)
-    command(dataset, "show")(dataset_show)
-    command(dataset, "diff")(dataset_diff)
-    command(dataset, "checkout")(dataset_checkout)
-    command(dataset, "tag")(dataset_tag)
+    cli_dataset.add_to(app)
     models = typer.Typer(help="The model registry.", no_args_is_help=True, rich_markup_mode=None)
     command(models, "list")(models_list)
     command(models, "show")(models_show)
     command(models, "promote")(models_promote)
     command(models, "rollback")(models_rollback)
     command(models, "import")(models_import)
-    app.add_typer(dataset, name="dataset")
     app.add_typer(models, name="models")
-
-
-def dataset_list(
-    options: Options, name: Annotated[str | None, typer.Argument(help="One dataset; default: all.")] = None
-) -> Outcome:
-    """The versions, oldest first."""
-    from storage.versions import list_versions
-
-    started = time.monotonic()
-    return _versions(list_versions(options.place(), name), started)
-
-
-def dataset_show(options: Options, spec: Spec) -> Outcome:
-    """One version: what it holds, what it was made from, why clips were left out."""
-    from storage.shards import read_rows
-    from storage.versions import checkout_version, describe_version, show_version
-
-    started = time.monotonic()
-    version = show_version(options.place(), spec)
-    folder = checkout_version(options.place(), version.dataset_id, make_current=False).path
-    columns = ["status", "stage", "measure", "split", "num_frames", "fps"]
-    reasons: dict[tuple[str, str, str], int] = {}
-    frames: dict[str, int] = {}
-    for row in read_rows(folder, columns):
-        if row["status"] == "ok":
-            frames[row["split"] or ""] = frames.get(row["split"] or "", 0) + (row["num_frames"] or 0)
-        else:
-            key = (row["status"], row["stage"] or "", row["measure"] or "")
-            reasons[key] = reasons.get(key, 0) + 1
-    left_out = [{"status": s, "stage": g, "measure": m, "rows": n} for (s, g, m), n in sorted(reasons.items())]
-    facts = describe_version(version)
-    result = listing([{"id": version.dataset_id, **facts}], started, left_out=left_out, frames=frames)
-    lines = [f"{name}: {cell(value)}" for name, value in facts.items() if name not in ("counts",)]
-    lines.append("rows by status: " + ", ".join(f"{count} {status}" for status, count in version.counts.items()))
-    lines.append("frames kept by split: " + ", ".join(f"{count} {split}" for split, count in sorted(frames.items())))
-    return result, "\n".join(lines) + (f"\n\nleft out:\n{table(left_out)}" if left_out else ""), 0
-
-
-def dataset_diff(
-    options: Options,
-    a: Annotated[str, typer.Argument(help="NAME@VERSION.")],
-    b: Annotated[str, typer.Argument(help="NAME@VERSION, or a version or tag of the same dataset.")],
-) -> Outcome:
-    """What changed from one version to another: clips that came and went, and fields that changed."""
-    from storage.versions import diff_versions
-
-    started = time.monotonic()
-    diff = diff_versions(options.place(), a, b)
-    changes = {"added": diff.added, "removed": diff.removed, "changed": diff.changed}
-    items = [{"id": key, "change": kind} for kind, keys in changes.items() for key in keys]
-    text = f"{diff.a} → {diff.b}: {len(diff.added)} added, {len(diff.removed)} removed, {len(diff.changed)} changed"
-    if diff.fields:
-        text += "\n\n" + table([{"field": name, "rows": count} for name, count in diff.fields.items()])
-    return listing(items, started, a=diff.a, b=diff.b, fields=diff.fields), text, 0
-
-
-def dataset_checkout(options: Options, spec: Spec) -> Outcome:
-    """Make a version the current one, its files as they were committed."""
-    from storage.versions import checkout_version
-
-    started = time.monotonic()
-    return _versions([checkout_version(options.place(), spec)], started)
-
-
-def dataset_tag(
-    options: Options, spec: Spec, tag: Annotated[str, typer.Argument(help="The name to give it.")]
-) -> Outcome:
-    """Give a version a name."""
-    from storage.versions import tag_version
-
-    started = time.monotonic()
-    return _versions([tag_version(options.place(), spec, tag)], started)
 
 
 def models_list(
@@ -213,18 +135,6 @@ def _registry(options: Options) -> Any:
     registry = Registry(options.place().create())
     ensure_champion(registry, options.config().model.name)
     return registry
-
-
-def _versions(versions: list[Any], started: float) -> Outcome:
-    from storage.versions import describe_version
-
-    rows = [describe_version(version) for version in versions]
-    shown = [
-        {"version": row["dataset_id"], "rows": row["rows"], "current": row["current"], "tags": list(row["tags"]),
-         "created": row["created"], "message": row["message"]}
-        for row in rows
-    ]  # fmt: skip
-    return listing([{"id": row["dataset_id"], **row} for row in rows], started), table(shown), 0
 
 
 def _models(rows: list[dict[str, Any]], started: float) -> Outcome:

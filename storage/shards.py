@@ -193,6 +193,15 @@ def read_rows(
             yield absent | found
 
 
+def rows_with(
+    source: str | os.PathLike[str], column: str, values: Iterable[Any], columns: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Rows whose light `column` holds one of some values: the other rows' heavy columns are not read."""
+    wanted = list(values)
+    if wanted:
+        yield from read_rows(source, columns, pads.field(column).isin(wanted))
+
+
 def row_count(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:
     """Number of rows, from the shards' footers."""
     return sum(pq.read_metadata(path).num_rows for path in shard_paths(source))

@@ -13,8 +13,9 @@ from storage.version_places import Entry
 
 INDEX = "index"
 """Folder of the indexes within a version."""
-KEY, SOURCE, BYTES, STATUS = "_key", "_source", "_bytes", "_status"
-_ROW = (KEY, SOURCE, BYTES, STATUS)
+KEY, SOURCE, GROUP, BYTES, STATUS = "_key", "_source", "_group", "_bytes", "_status"
+FACTS = (KEY, SOURCE, GROUP, BYTES, STATUS)
+"""Columns of an index beside the digests: those of `Entry`."""
 
 
 def make_index(rows: Sequence[Entry], cells: Sequence[bytes], columns: Columns) -> pa.Table:
@@ -22,6 +23,7 @@ def make_index(rows: Sequence[Entry], cells: Sequence[bytes], columns: Columns) 
     arrays = {
         KEY: pa.array([row.key for row in rows], pa.string()),
         SOURCE: pa.array([row.source for row in rows], pa.string()),
+        GROUP: pa.array([row.group for row in rows], pa.string()),
         BYTES: pa.array([row.size for row in rows], pa.int64()),
         STATUS: pa.array([row.status for row in rows], pa.string()),
     }
@@ -49,7 +51,7 @@ def index_beside(folder: Path | None, file: str, columns: Columns) -> pa.Table |
     if path is None or not path.is_file():
         return None
     index = read_index(path)
-    return index if index.column_names == [*_ROW, *columns.names] else None
+    return index if index.column_names == [*FACTS, *columns.names] else None
 
 
 def same_columns(a: pa.Table, b: pa.Table, names: Sequence[str]) -> bool:

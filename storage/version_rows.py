@@ -26,11 +26,8 @@ from storage.schema_fields import FAMILIES
 from storage.shards import iter_tables, shard_paths, write_table
 from storage.version_digests import Columns, digest_table, row_digest, with_changes
 from storage.version_index import (
-    BYTES,
+    FACTS,
     INDEX,
-    KEY,
-    SOURCE,
-    STATUS,
     cells_of,
     index_beside,
     make_index,
@@ -84,13 +81,15 @@ class Gathering:
             table = self.columns.complete(given)
             cells, sizes = digest_table(table, self.columns)
             keys = table.column(self.columns.key).to_pylist()
-            sources = table.column("source_id").to_pylist() if "source_id" in names else [""] * len(keys)
-            statuses = table.column("status").to_pylist() if "status" in names else [""] * len(keys)
+            sources, pictures, statuses = (
+                table.column(name).to_pylist() if name in names and name != self.columns.key else [""] * len(keys)
+                for name in ("source_id", "picture_id", "status")
+            )
             whole = table.append_column(_CELLS, pa.array(cells, pa.binary())).combine_chunks()
             for row, key in enumerate(keys):
-                source = "" if self.columns.key == "source_id" else sources[row] or ""
+                group = pictures[row] or sources[row] or ""
                 self.entries[key] = Entry(
-                    place_of(source, key), key, source, sizes[row], row_digest(cells[row], names),
+                    place_of(group, key), key, sources[row] or "", group, sizes[row], row_digest(cells[row], names),
                     statuses[row] or "unknown", ("", self._count),
                 )  # fmt: skip
                 self._count += 1
@@ -122,8 +121,8 @@ class Gathering:
         for path in shard_paths(folder / INDEX):
             index = read_index(path)
             kept = cells_of(index, self.columns)
-            facts = (index.column(name).to_pylist() for name in (KEY, SOURCE, BYTES, STATUS))
-            for row, (key, source, size, status) in enumerate(zip(*facts, strict=True)):
+            facts = (index.column(name).to_pylist() for name in FACTS)
+            for row, (key, source, group, size, status) in enumerate(zip(*facts, strict=True)):
                 if source in without or key in self.entries:
                     continue
                 cells = kept[row]
@@ -131,7 +130,7 @@ class Gathering:
                     cells = with_changes(cells, self._changes[key], self.columns)
                     status = self._changes[key].get("status", status)
                 self.entries[key] = Entry(
-                    place_of(source, key), key, source, size, row_digest(cells, names), status, (path.name, row)
+                    place_of(group, key), key, source, group, size, row_digest(cells, names), status, (path.name, row)
                 )
 
     def _old_rows(self, folder: Path, without: Collection[str]) -> Iterator[pa.Table]:

@@ -37,7 +37,8 @@ class Report:
     "losses" [(step, loss)], and "samples", the path of a picture or None. evaluation: one mapping per model, "model"
     and the metrics. control: the path of a picture of what each condition changes, or "". protocol: how it was
     measured. published: rows of others (tasks/published.py), with a note. gate:
-    {"promoted": bool, "reason": str, ...}. lineage: label → value, from the output back to the sources.
+    {"promoted": bool, "reason": str, ...}. lineage: label → value, from the output back to the sources. pages: label →
+    other pages of this report, as seen from its folder.
     """
 
     run: Row
@@ -54,6 +55,7 @@ class Report:
     published_note: str = ""
     gate: Row = field(default_factory=dict)
     lineage: Row = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_report(report: Report, folder: str | os.PathLike[str], root: Root) -> Path:
@@ -62,7 +64,7 @@ def write_report(report: Report, folder: str | os.PathLike[str], root: Root) -> 
     place.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place / "media", ignore_errors=True)
     (place / "media").mkdir()
-    page = _environment().get_template("report.html.j2").render(
+    page = environment().get_template("report.html.j2").render(
         report=report,
         run=report.run,
         counts=_json(report.run.get("counts")),
@@ -80,13 +82,14 @@ def write_report(report: Report, folder: str | os.PathLike[str], root: Root) -> 
     return place / "index.html"
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """What templates are rendered with: everything escaped, names that are not given refused."""
+    templates = Environment(
         loader=PackageLoader("tasks", "report_templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(number=number, clock=clock, label=label)
-    return environment
+    templates.filters.update(number=number, clock=clock, label=label)
+    return templates
 
 
 def number(value: Any) -> str:
