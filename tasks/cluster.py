@@ -49,7 +49,7 @@ def start(config: Config) -> None:
     options: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        # One more than there are: reading rows takes a moment of one, and must not wait until a worker gives its own up.
+        # One more than there are: to read rows takes a moment of one, which must not wait for a worker to give up its.
         cpus = config.runtime.num_cpus or len(os.sched_getaffinity(0)) + 1
         options |= {
             "address": "local", "num_cpus": cpus, "include_dashboard": False,
@@ -78,7 +78,7 @@ def _quiet_start() -> Iterator[None]:
 
 
 def actors(config: Config, items: int) -> int:
-    """Workers for so many items: as configured, else one CPU fewer than Ray has, which stays free for the driver."""
+    """Workers for so many items: as configured, else one CPU fewer than Ray counts, so that rows can still be read."""
     free = max(1, int(ray.cluster_resources().get("CPU", 1)) - 1)
     return max(1, min(items, config.runtime.actors or free))
 

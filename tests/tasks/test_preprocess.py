@@ -166,16 +166,16 @@ class DeadlyWorker(preprocess.SourceWorker):
 
 
 def many(folder: Path, talking: Path, count: int) -> list[Source]:
-    """Files of ten frames that differ in a corner of the picture."""
+    """Files of 16 frames that differ in a corner of the picture."""
     frames = [frame for _, _, frame in media.iter_frames(talking)]
     sound = media.read_audio(talking, 16000)
     folder.mkdir(exist_ok=True)
     for number in range(count):
-        marked = [frame.copy() for frame in frames[:10]]
+        marked = [frame.copy() for frame in frames[:16]]
         for frame in marked:
             frame[:8, :8] = (number * 7 % 256, number % 256, number // 256)
         name = "deadly.mp4" if number == count // 2 else f"clip{number:03d}.mp4"
-        media.write_video(folder / name, marked, 25, sound[: 10 * 640])
+        media.write_video(folder / name, marked, 25, sound[: 16 * 640])
     return find_sources([folder])
 
 
