@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.errors import DubwrightError
+from storage.errors import DubwrightError, InputFailed
 from storage.ids import content_id, file_sha256, remembered
 from storage.media_limits import check_packets
 from storage.media_open import BROKEN, file_size, matrix_of, opened, origin_of, video_stream
@@ -62,6 +62,8 @@ def _of_packets(name: str) -> str:
             tracks[picture.index] = _begun(shown, picture)
         if sound is not None:
             tracks[sound.index] = _begun((sound.codec_context.sample_rate, sound.codec_context.layout.name), sound)
+        if not tracks:
+            raise InputFailed(name, "no video and no audio in it", error_type="NoTracks")
         counts = dict.fromkeys(tracks, 0)
         for packet in container.demux([stream for stream in (picture, sound) if stream is not None]):
             if packet.size == 0:
@@ -78,7 +80,9 @@ def _of_packets(name: str) -> str:
 def _shown(container: InputContainer, stream: VideoStream) -> tuple[Any, ...]:
     """How the packets of the picture are to be seen."""
     stream.thread_count = 1
-    frame = next(container.decode(stream))
+    frame = next(container.decode(stream), None)
+    if frame is None:
+        raise InputFailed("", "the video track has no frame", error_type="NoFrames")
     return (
         matrix_of(frame), str(stream.sample_aspect_ratio), str(stream.average_rate), frame.format.name,
         int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc),
