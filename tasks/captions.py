@@ -69,14 +69,17 @@ FACES = (
 TRENDS = ("steady", "rising", "fading")
 FEELINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "neutral": (("calmly",),) * 4,
-    "happy": ((), ("slight joy", "quiet contentment"), ("delight", "joy"), ("overwhelming joy", "extreme happiness")),
-    "sad": ((), ("slight sadness",), ("sorrow", "sadness"), ("deep grief", "overwhelming grief")),
-    "angry": ((), ("slight annoyance", "irritation"), ("anger",), ("extreme anger",)),
-    "surprised": ((), ("slight surprise",), ("surprise",), ("utter astonishment", "extreme surprise")),
-    "fearful": ((), ("slight anxiety",), ("fear",), ("utter terror", "extreme fear")),
-    "disgusted": ((), ("slight disgust",), ("disgust",), ("extreme disgust",)),
-    "contempt": ((), ("slight contempt",), ("contempt",), ("extreme contempt",)),
-}
+    "happy": (
+        (), ("slight joy", "quiet contentment"), ("delight", "joy", "glee", "excitement"),
+        ("overwhelming joy", "extreme happiness"),
+    ),
+    "sad": ((), ("slight sadness",), ("sorrow", "misery"), ("deep grief", "overwhelming grief")),
+    "angry": ((), ("slight annoyance", "irritation"), ("anger", "clear anger", "hot anger"), ("extreme anger",)),
+    "surprised": ((), ("slight surprise",), ("surprise", "amazement"), ("utter astonishment", "extreme surprise")),
+    "fearful": ((), ("slight anxiety",), ("fear", "dread"), ("utter terror", "extreme fear")),
+    "disgusted": ((), ("slight disgust",), ("disgust", "clear disgust", "loathing"), ("extreme disgust",)),
+    "contempt": ((), ("slight contempt",), ("contempt", "disdain", "clear contempt"), ("extreme contempt",)),
+}  # fmt: skip
 """What somebody speaks with at intensity 0..3, the best phrase first."""
 PACES: dict[str, str] = {
     "even": "", "soft": "quietly", "loud": "loudly", "fast": "quickly", "slow": "slowly", "high": "in a high voice",

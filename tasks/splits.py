@@ -4,49 +4,79 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from tasks.people import cluster_speakers
 
 SPLITS = ("train", "val", "test")
+_PERSON = ("source_id", "track_id", "start_s", "end_s", "speaker", "speaker_source", "identity")
+
+
+PRECEDENCE = ("train", "val", "test")
+"""Which split two groups get that were fixed apart and turn out to be one person: what was trained on stays training
+data, for no test may show it; what was chosen by does not become a test."""
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """of: source_id → split. moved: source_id → (split given, split now), where one person had sources in two splits."""
+
+    of: dict[str, str]
+    moved: dict[str, tuple[str, str]]
 
 
 def assign_splits(
     clips: Iterable[Mapping[str, Any]], shares: tuple[float, float, float], same_person: float
 ) -> dict[str, str]:
-    """source_id → split, for all sources that have clips.
+    """source_id → split, for all sources that have clips; see `plan_splits`."""
+    return plan_splits(clips, shares, same_person).of
 
-    Sources that share a speaker label or a face stay together. A group's place follows from a hash of its first
-    source, so that a dataset that grows keeps its splits (unless a new source joins two groups). Where chance leaves
-    val or test empty though there are three groups or more, the group next in line goes there; train is never empty,
-    however few there are: one person's footage is there to be trained on.
+
+def plan_splits(
+    clips: Iterable[Mapping[str, Any]], shares: tuple[float, float, float], same_person: float
+) -> SplitPlan:
+    """Splits by person.
+
+    Sources that share a speaker stay together; clips without one are grouped by their faces
+    (`tasks.people.cluster_speakers`). A group's place follows from a hash of its first source, so that a dataset that
+    grows keeps its splits. Where a new clip joins two groups that an earlier version put into different splits, all of
+    them go where PRECEDENCE says, and `moved` tells which sources that changes. Where chance leaves val or test empty
+    though there are three groups or more, the group next in line goes there; train is never empty, however few there
+    are: one person's footage is there to be trained on.
 
     Args:
-        clips: rows with source_id, speaker, identity (unit vector or None) and split (kept where a corpus gives it).
+        clips: rows with source_id, speaker, identity (unit vector or None) and split (kept where a corpus or an earlier
+            version gives it); where known clip_id, track_id, start_s, end_s, speaker_source.
         shares: of train, val and test; they need not add up to 1.
-        same_person: cosine of identities from which two faces are one person.
+        same_person: least average cosine of the faces of one person.
     """
     groups = _Groups()
     given: dict[str, str] = {}
-    faces: list[tuple[NDArray[np.float32], str]] = []
-    owners: dict[str, str] = {}
-    for clip in clips:
+    entries = []
+    for number, clip in enumerate(clips):
         source = str(clip["source_id"])
         groups.add(source)
         if clip.get("split"):
-            given[source] = str(clip["split"])
-        label = clip.get("speaker")
-        if label:
-            groups.join(source, owners.setdefault(str(label), source))
-        elif clip.get("identity"):  # a label is surer than a likeness
-            vector = np.asarray(clip["identity"], dtype=np.float32)
-            known = next((owner for face, owner in faces if float(face @ vector) >= same_person), None)
-            if known is None:
-                faces.append((vector, source))
-            else:
-                groups.join(source, known)
-    return _place(groups, given, shares)
+            said = str(clip["split"])
+            given[source] = min(said, given.get(source, said), key=_precedence)
+        light = {name: clip.get(name) for name in _PERSON}
+        entries.append(light | {"clip_id": clip.get("clip_id") or f"{source}/{number}"})
+    speakers = cluster_speakers(entries, same_person)
+    owners: dict[str, str] = {}
+    for entry in entries:
+        speaker = speakers.get(str(entry["clip_id"]))
+        if speaker is not None:
+            groups.join(str(entry["source_id"]), owners.setdefault(speaker, str(entry["source_id"])))
+    placed = _place(groups, given, shares)
+    moved = {source: (said, placed[source]) for source, said in given.items() if placed[source] != said}
+    return SplitPlan(placed, moved)
+
+
+def _precedence(split: str) -> int:
+    return PRECEDENCE.index(split) if split in PRECEDENCE else len(PRECEDENCE)
 
 
 def _place(groups: _Groups, given: Mapping[str, str], shares: tuple[float, float, float]) -> dict[str, str]:
@@ -56,9 +86,9 @@ def _place(groups: _Groups, given: Mapping[str, str], shares: tuple[float, float
     split_of: dict[str, str] = {}
     free = []
     for first, sources in members.items():
-        said = sorted({given[source] for source in sources if source in given})
+        said = [given[source] for source in sources if source in given]
         if said:
-            split_of[first] = said[0]
+            split_of[first] = min(said, key=_precedence)
         else:
             free.append((_share(first), first))
             split_of[first] = SPLITS[min(int(np.searchsorted(edges, _share(first), side="right")), 2)]
