@@ -19,6 +19,7 @@ from storage.schema_fields import FAMILIES
 
 _BATCH = 64
 _ROW = "__row"
+_ID, _URI = "source_id", "source_uri"
 
 
 class ShardWriter:
@@ -157,15 +158,22 @@ def _scanned(path: Path, columns: Sequence[str] | None, filter: pads.Expression 
 def _joined(paths: list[Path], columns: Sequence[str] | None, filter: pads.Expression | None) -> Iterator[pa.Table]:
     """Rows whose columns lie in several files, row for row and row group for row group."""
     files = [pq.ParquetFile(path) for path in paths]
-    there = [name for file in files for name in file.schema_arrow.names]
+    places = _places(paths[0].parent)
+    there = [_URI] + [name for file in files for name in file.schema_arrow.names]
     order = SCHEMAS[(files[0].schema_arrow.metadata or {}).get(b"table", b"clips").decode()].names
     wanted = [name for name in (order if columns is None else columns) if name in there]
     light = files[0].schema_arrow.names
     for group in range(files[0].num_row_groups):
         # A filter may ask for any light column; they are few and small.
         read = light if filter is not None else [name for name in wanted if name in light] or light[:1]
+        placed = filter is not None or _URI in wanted
+        if placed and _ID in light and _ID not in read:
+            read = [*read, _ID]
         first = files[0].read_row_group(group, columns=read, use_threads=False)
         rows = first.num_rows
+        if placed:
+            ids = first.column(_ID).to_pylist() if _ID in read else [None] * rows
+            first = first.append_column(_URI, pa.array([places.get(id or "") for id in ids], pa.string()))
         if filter is not None:
             numbered = first.append_column(_ROW, pa.array(range(rows))).filter(filter)
             first, chosen = numbered.drop_columns([_ROW]), numbered.column(_ROW)
@@ -179,6 +187,32 @@ def _joined(paths: list[Path], columns: Sequence[str] | None, filter: pads.Expre
                 tables.append(table if first.num_rows == rows else table.take(chosen))
         found = {name: table.column(name) for table in tables for name in table.column_names}
         yield pa.table({name: found[name] for name in wanted})
+
+
+def _places(folder: Path) -> dict[str, str]:
+    table = read_places(folder)
+    return {} if table is None else dict(zip(table.column(_ID).to_pylist(), table.column(_URI).to_pylist()))
+
+
+def places_file(folder: Path) -> Path:
+    """Where the file beside a dataset version lies that tells where its sources were found."""
+    return folder.with_name(f"{folder.name}.sources")
+
+
+def read_places(folder: Path) -> pa.Table | None:
+    """source_id and source_uri of a version's sources; None where nothing is known of them."""
+    path = places_file(folder)
+    return pq.read_table(path, partitioning=None) if path.is_file() else None
+
+
+def write_places(folder: Path, places: Mapping[str, str]) -> None:
+    """The inverse of `read_places`."""
+    ids = sorted(places)
+    uris = [places[id] for id in ids]
+    table = pa.table({_ID: pa.array(ids, pa.string()), _URI: pa.array(uris, pa.string())})
+    known = read_places(folder)
+    if known is None or not table.equals(known):
+        write_table(places_file(folder), table)
 
 
 def read_rows(

@@ -17,10 +17,8 @@ import pyarrow as pa
 
 from storage.schema import SCHEMAS, light
 from storage.shards import iter_tables, read_rows, shard_paths
-from storage.version_digests import DIGEST, Columns, digest_table
+from storage.version_digests import DIGEST, PLACE, Columns, digest_table
 from storage.version_index import INDEX, KEY, cells_of, read_index
-
-_NAMED_BY = ("source_uri", "start_s", "end_s")
 
 
 @dataclass(frozen=True)
@@ -129,6 +127,6 @@ def _values(
     shards: list[Path], key: str, columns: list[str], wanted: Collection[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     if shards and wanted:
-        for row in read_rows(shards, columns):
+        for row in read_rows(shards, [*columns, PLACE]):
             if row[key] in wanted:
                 yield row[key], row

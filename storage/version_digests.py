@@ -18,6 +18,8 @@ from storage.schema import SCHEMAS, key_of
 MADE_BY = frozenset({"created", "seconds", "cpu_seconds", "attempts", "code_revision", "config_hash"})
 """Columns about how a row was made, not about what it holds: no part of a version, neither of its name nor its bytes.
 Sources and steps in the catalog keep them, and VERSION.json tells which code and configuration committed it."""
+PLACE = "source_uri"
+"""Where a file was found is a fact about a machine: it lies beside a version (`storage.shards`), not in it."""
 
 DIGEST = 8
 NULL = b"\0" * DIGEST
@@ -36,7 +38,9 @@ class Columns:
         """Those that a version of rows of `schema` keeps, as `storage.schema` knows the table today."""
         known = SCHEMAS.get((schema.metadata or {}).get(b"table", b"").decode(), SCHEMAS["clips"])
         fields = [
-            pa.field(field.name, field.type, metadata=_lasting(field)) for field in known if field.name not in MADE_BY
+            pa.field(field.name, field.type, metadata=_lasting(field))
+            for field in known
+            if field.name not in MADE_BY | {PLACE}
         ]
         return cls(pa.schema(fields, metadata=known.metadata))
 

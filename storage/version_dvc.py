@@ -73,11 +73,23 @@ def add(place: Root, folder: Path, linked: Mapping[str, str]) -> str:
         DubwrightError: what DVC raised.
     """
     with dvc_repo(place) as repo:
-        known = ((str(folder / name), repo.state.get(old, repo.fs)[1], None) for name, old in linked.items())
-        repo.state.save_many(((path, digest, info) for path, digest, info in known if digest is not None), repo.fs)
+        digests = {name: repo.state.get(old, repo.fs)[1] for name, old in linked.items()}
+        known = [(str(folder / name), digest, None) for name, digest in digests.items() if digest is not None]
+        repo.state.save_many(known, repo.fs)
         repo.add(str(folder))
+        for name, old in linked.items():  # where DVC keeps copies, it makes one of a link as well
+            _link_again(Path(old), folder / name)
+        repo.state.save_many(known, repo.fs)
     protect(folder)
     return record_of(folder) or ""
+
+
+def _link_again(old: Path, new: Path) -> None:
+    if not os.path.samefile(old, new):
+        aside = new.with_name(f".{new.name}.partial")
+        with contextlib.suppress(OSError):  # no links on this file system: the copy stays
+            os.link(old, aside)
+            aside.replace(new)
 
 
 def protect(folder: Path) -> None:

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 
 from storage.ids import content_id
 from storage.schema_fields import FAMILIES
-from storage.shards import iter_tables, shard_paths, write_table
-from storage.version_digests import Columns, digest_table, row_digest, with_changes
+from storage.shards import iter_tables, read_places, shard_paths, write_table
+from storage.version_digests import PLACE, Columns, digest_table, row_digest, with_changes
 from storage.version_index import (
     FACTS,
     INDEX,
@@ -51,6 +51,7 @@ class Gathering:
         self.columns = Columns.of(schema)
         self.entries: dict[str, Entry] = {}
         self.made_by: Counter[str] = Counter()
+        self.places: dict[str, str] = {}
         self._scratch = scratch
         self._changes: Mapping[str, Mapping[str, Any]] = {}
         self._before = Path()
@@ -78,7 +79,10 @@ class Gathering:
         for given in tables:
             if "config_hash" in given.column_names:
                 self.made_by.update(value for value in given.column("config_hash").to_pylist() if value)
-            table = self.columns.complete(given)
+            if {"source_id", PLACE} <= set(given.column_names):
+                found = zip(given.column("source_id").to_pylist(), given.column(PLACE).to_pylist(), strict=True)
+                self.places.update((source, uri) for source, uri in found if source and uri)
+            table = self.columns.complete(_without_places(given))
             cells, sizes = digest_table(table, self.columns)
             keys = table.column(self.columns.key).to_pylist()
             sources, pictures, statuses = (
@@ -117,6 +121,10 @@ class Gathering:
             self.add(self._old_rows(folder, without))
             return
         self._before = folder
+        places = read_places(folder)
+        if places is not None:
+            found = dict(zip(*(column.to_pylist() for column in places.columns), strict=True))
+            self.places = {source: uri for source, uri in found.items() if source not in without} | self.places
         names = self.columns.names
         for path in shard_paths(folder / INDEX):
             index = read_index(path)
@@ -199,6 +207,18 @@ class Gathering:
             at, field = self.columns.names.index(name), self.columns.schema.field(name)
             table = table.set_column(at, field, pa.array(values, field.type))
         return table
+
+
+def _without_places(table: pa.Table) -> pa.Table:
+    """Rows whose reasons call a file by its name alone: where it lay on this machine is no part of a version."""
+    if not {"reason", PLACE} <= set(table.column_names):
+        return table
+    pairs = zip(table.column("reason").to_pylist(), table.column(PLACE).to_pylist(), strict=True)
+    reasons = [
+        reason.replace(uri, uri.rstrip("/").rpartition("/")[2]) if reason and uri else reason for reason, uri in pairs
+    ]
+    at = table.column_names.index("reason")
+    return table.set_column(at, "reason", pa.array(reasons, pa.string()))
 
 
 def version_name(entries: Sequence[Entry]) -> str:

@@ -1,10 +1,11 @@
 """Dataset versions: immutable, named by their content, kept by DVC.
 
-    datasets/NAME/VERSION/       the rows (`storage.version_rows`): the same rows make the same bytes, whenever and
-                                 wherever, whatever the version before and the run they came from
-    datasets/NAME/VERSION.json   when, from what and by which code it was first made
-    datasets/NAME/VERSION.dvc    DVC's record of the folder
-    datasets/NAME/refs.json      the current version, tags, and the history
+    datasets/NAME/VERSION/         the rows (`storage.version_rows`): the same rows make the same bytes, whenever and
+                                   wherever, whatever the version before and the run they came from
+    datasets/NAME/VERSION.json     when, from what and by which code it was first made
+    datasets/NAME/VERSION.sources  where its films were found when it was committed last
+    datasets/NAME/VERSION.dvc      DVC's record of the folder
+    datasets/NAME/refs.json        the current version, tags, and the history
 
 The version is a hash of the rows without what tells only how they were made, so committing the same rows again gives
 the same version. A production set-up adds a remote and calls `push`.
@@ -25,7 +26,7 @@ from storage.errors import DubwrightError, UsageError
 from storage.ids import code_revision
 from storage.layout import Root
 from storage.schema import SCHEMAS
-from storage.shards import iter_tables
+from storage.shards import iter_tables, places_file, write_places
 from storage.version_diff import Diff, compare
 from storage.version_dvc import add, altered, dvc_repo, restore
 from storage.version_index import INDEX
@@ -45,6 +46,7 @@ from storage.version_rows import Gathering, version_name, write_version
 __all__ = [
     "Diff",
     "Version",
+    "catalogue_version",
     "checkout_version",
     "commit_version",
     "describe_version",
@@ -107,13 +109,14 @@ def commit_version(
                 if base:
                     gathering.add_version(before, without, changes)
                 version = _write(place, folder, refs, gathering, before, message)
+                write_places(folder / version, gathering.places)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         if version not in refs["history"]:
             refs["history"].append(version)
         refs["current"] = version
         write_refs(folder, refs)
-    for path in (folder / version, folder / f"{version}.json", folder / "refs.json"):
+    for path in (folder / version, folder / f"{version}.json", places_file(folder / version), folder / "refs.json"):
         place.push(path)
     return version
 

@@ -61,7 +61,7 @@ fields = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(contents_=st.lists(fields, min_size=1, max_size=9), order=st.randoms(use_true_random=False), data=st.data())
 def test_the_same_rows_are_the_same_bytes(contents_: list[dict[str, Any]], order: Any, data: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -71,7 +71,10 @@ def test_the_same_rows_are_the_same_bytes(contents_: list[dict[str, Any]], order
             {"clip_id": f"{i}", "source_id": f"{i // 2}", "status": "ok", **each} for i, each in enumerate(contents_)
         ]
         name, folder, _ = make(rows, place / "a")
-        mixed = [{**entry, "config_hash": str(order.random()), "code_revision": "x"} for entry in rows]
+        mixed = [
+            {**entry, "config_hash": str(order.random()), "code_revision": "x", "source_uri": f"/elsewhere/{i}.mp4"}
+            for i, entry in enumerate(rows)
+        ]
         order.shuffle(mixed)
         which = data.draw(st.integers(0, len(rows) - 1))
         other = {**rows[which], **data.draw(fields)}
@@ -88,6 +91,15 @@ def test_the_same_rows_are_the_same_bytes(contents_: list[dict[str, Any]], order
             fresh = [entry for entry in mixed if entry["source_id"] in anew]
             grown, grown_folder, _ = make(fresh, place / "d", base=parent, without=anew)
             assert grown == name and contents(grown_folder) == contents(folder)
+
+
+def test_where_files_lay_is_no_part_of_a_version(tmp_path: Path) -> None:
+    lost = {"clip_id": "a", "source_id": "s", "status": "failed"}
+    here = {**lost, "source_uri": "/here/film.mp4", "reason": "/here/film.mp4: cut off"}
+    there = {**lost, "source_uri": "s3://there/film.mp4", "reason": "s3://there/film.mp4: cut off"}
+    first, second = make([here], tmp_path / "a"), make([there], tmp_path / "b")
+    assert first[0] == second[0] and contents(first[1]) == contents(second[1])
+    assert next(read_rows(first[1]))["reason"] == "film.mp4: cut off"
 
 
 def test_a_clip_more_changes_one_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

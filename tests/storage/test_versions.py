@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from storage.catalog import Catalog
 from storage.errors import DubwrightError, NotFound, UsageError
 from storage.schema import CLIPS
 from storage.shards import ShardWriter, read_rows, write_table
 from storage.versions import (
+    catalogue_version,
     checkout_version,
     commit_version,
     describe_version,
@@ -53,6 +56,13 @@ def test_the_life_of_a_dataset(tmp_path: Path) -> None:
     again = commit_version(root, "talks", shards(rows, [clip(i) for i in reversed(range(8))], 0.0), "again")
     assert again == first
     assert len(list_versions(root, "talks")) == 1
+    films = {entry["source_uri"] for entry in read_rows(show_version(root, "talks").path)}
+    assert films == {f"/footage/{i}.mp4" for i in range(3)}
+    moved = [clip(i, source_uri=f"/new place/{i // 3}.mp4") for i in range(8)]
+    assert commit_version(root, "talks", shards(rows, moved)) == first
+    found = {entry["source_uri"] for entry in read_rows(show_version(root, "talks").path, ["source_uri", "clip_id"])}
+    assert found == {f"/new place/{i}.mp4" for i in range(3)}
+    assert show_version(root, "talks").message == "the first"
 
     changed = [clip(3, emotion="sad", mouth_opening=[0.1, 0.2, 0.4]), *(clip(i) for i in range(4, 9)), clip(1)]
     second = commit_version(root, "talks", shards(rows, changed), "the second")
@@ -82,10 +92,15 @@ def test_the_life_of_a_dataset(tmp_path: Path) -> None:
     assert {entry["clip_id"] for entry in read_rows(restored.path)} == {f"{i:020x}" for i in range(8)}
     assert show_version(root, "talks").version == first
 
-    part = next(iter(show_version(root, f"talks@{second}").path.glob("part-*.parquet")))
+    spoilt = show_version(root, f"talks@{second}").path
+    part = next(spoilt.glob("picture/part-*.parquet"))
+    assert part.stat().st_mode & 0o222 == 0
     part.unlink()
     part.write_bytes(b"spoiled")
-    checkout_version(root, f"talks@{second}")
+    (spoilt / "index" / "more.parquet").write_bytes(b"not its own")
+    looked_at = checkout_version(root, f"talks@{second}")
+    assert looked_at.restored == ("index/more.parquet", "picture/" + part.name)
+    assert checkout_version(root, f"talks@{second}").restored == ()
     assert len(list(read_rows(show_version(root, "talks").path))) == 7
 
     assert push_versions(root, str(tmp_path / "remote")) > 0
@@ -97,6 +112,35 @@ def test_the_life_of_a_dataset(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "remote")
     with pytest.raises(DubwrightError, match="not in DVC's cache"):
         checkout_version(root, f"talks@{first}")
+    assert commit_version(root, "talks", shards(rows, moved)) == first  # the rows are at hand: it is made again
+    assert checkout_version(root, f"talks@{first}").restored == ()
+
+
+@pytest.mark.slow
+def test_a_version_grows_from_another(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    Catalog(root).upsert("clips", [{"clip_id": "a"}])
+    base = commit_version(root, "talks", shards(tmp_path / "rows", [clip(i) for i in range(9)]))
+    catalogue_version(root, f"talks@{base}")
+    Catalog(root).upsert("clips", [{"clip_id": "b"}])
+    tag_version(root, f"talks@{base}", "base")
+    assert [entry["clip_id"] for entry in Catalog(root).rows_at("clips", "talks-base")] == ["a"]
+
+    changes = {f"{4:020x}": {"split": "val"}}
+    fresh = shards(tmp_path / "rows", [clip(i, emotion="sad") for i in range(3)])
+    grown = commit_version(root, "talks", fresh, base="base", without={"source 0", "source 2"}, changes=changes)
+    whole = [clip(i, emotion="sad") for i in range(3)] + [clip(i) for i in range(3, 6)]
+    whole[4]["split"] = "val"
+    assert commit_version(tmp_path / "other", "talks", shards(tmp_path / "rows", whole)) == grown
+    places = [folder / "datasets" / "talks" / grown for folder in (root, tmp_path / "other")]
+    files = [{path.relative_to(place): path.read_bytes() for path in place.rglob("*.parquet")} for place in places]
+    assert files[0] == files[1]
+    records = [yaml.safe_load(place.with_name(f"{grown}.dvc").read_text())["outs"][0]["md5"] for place in places]
+    assert records[0] == records[1]
+    difference = diff_versions(root, "talks@base", grown)
+    assert len(difference.removed) == 3 and not difference.added
+    assert difference.fields == {"emotion": 3, "split": 1}
+    assert {path.name for path in places[0].parent.parent.glob("*/*.partial")} == set()
 
 
 def test_unknown_names_are_answered_with_those_that_exist(tmp_path: Path) -> None:
