@@ -48,6 +48,9 @@ class Tracks(Section):
     )
     min_iou: Share = Field(default=0.3, description="least overlap of a face with its track in the next frame")
     max_gap_s: Seconds = Field(default=0.4, description="a face missing no longer than this is filled in; seconds")
+    max_away_s: Seconds = Field(
+        default=3.0, description="a face back in its place after no longer than this is the same person; seconds"
+    )
     min_s: Seconds = Field(default=0.2, description="shorter tracks are dropped; seconds")
     smooth_s: Seconds = Field(default=0.06, description="width (sigma) of the smoothing of crop positions; seconds")
     same_person: float = Field(
@@ -255,7 +258,7 @@ class Runtime(Section):
     num_cpus: Annotated[int, Field(ge=0)] = Field(
         default=0, description="CPUs given to a Ray started here; 0: what is there"
     )
-    actors: Annotated[int, Field(ge=0)] = Field(default=0, description="worker actors; 0: one CPU fewer than Ray has")
+    actors: Annotated[int, Field(ge=0)] = Field(default=0, description="worker actors; 0: one for every CPU")
     in_process: bool = Field(default=False, description="work in this process, one item after the other, without Ray")
     threads: Count = Field(default=1, description="threads of torch and onnxruntime in each worker")
     object_store_mb: Annotated[int, Field(ge=80)] = Field(default=256, description="Ray's object store; MiB")

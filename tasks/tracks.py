@@ -33,6 +33,7 @@ _PATCH = 64  # side of the small aligned crop in which the mouth's motion is mea
 _OUTLINE = list(CONTOUR)
 _ROW = 17  # floats kept per observation: bbox 4, score, kps 10, opening, motion
 _ALL = 106
+_RETURN = 0.8  # distance in face sizes within which a face that was gone comes back
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Track:
     filled in; detected bool [T]; matrices float64 [T,2,3] smoothed, frame → 128 px crop; opening float32 [T] of the
     mouth in eye distances (NaN unless the pack measures landmarks); motion float32 [T] of the mouth (grey levels);
     looked bool [T]: frames in which faces were looked for; points [T,P,2] frame pixels, read from disk by the slice:
-    all 106 landmarks, or the outline and the anchors alone.
+    all 106 landmarks, or the outline and the anchors alone; person: the number of the first track of this face in this
+    shot, the same again after it had turned away (`Tracks.max_away_s`).
     """
 
     number: int
@@ -60,6 +62,7 @@ class Track:
     motion: NDArray[np.float32]
     points: SpilledPoints
     smooth_s: float
+    person: int = 0
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -134,6 +137,10 @@ class _Live:
         shift = self.velocity * min(index - self.indices[-1], 5)
         return self.box() + np.tile(shift, 2)
 
+    def overlap(self, index: int, bbox: NDArray) -> float:
+        """IoU with where it should be, or with where it was: a face half hidden seems to have moved."""
+        return max(box_iou(self.predicted(index), bbox), box_iou(self.box(), bbox))
+
 
 class Tracker:
     """Joins the faces of frames, given in order, to tracks.
@@ -179,7 +186,7 @@ class Tracker:
         result: list[_Live | None] = [None] * len(faces)
         if not faces or not self._live:
             return result
-        overlaps = np.array([[_iou(track.predicted(index), face.bbox) for track in self._live] for face in faces])
+        overlaps = np.array([[track.overlap(index, face.bbox) for track in self._live] for face in faces])
         for row, column in zip(*linear_sum_assignment(-overlaps), strict=True):
             if overlaps[row, column] >= self._config.min_iou:
                 result[row] = self._live[column]
@@ -221,6 +228,7 @@ class Tracker:
                 else:
                     dropped.append(built)
         tracks.sort(key=lambda track: (track.first, track.number))
+        _name_persons(tracks, self._config.max_away_s)
         return tracks, dropped
 
     def _build(self, live: _Live, shot: Shot, number: int, times: Floats) -> Track | Dropped | None:
@@ -268,6 +276,35 @@ class Tracker:
         return first, last
 
 
+def _name_persons(tracks: Sequence[Track], max_away_s: float) -> None:
+    """A track that begins where another of its shot ended a moment ago is the same person, back in view.
+
+    `tracks` are in order of their first frames.
+    """
+    ended: list[Track] = []
+    for track in tracks:
+        track.person = track.number
+        near = []
+        for old in ended:
+            away_s = float(track.pts[0] - old.pts[-1])
+            if old.shot == track.shot and 0 < away_s <= max_away_s:
+                apart = _apart(old.bbox[-1], track.bbox[0])
+                near += [(apart, old)] if apart < _RETURN else []
+        if near:
+            back = min(near, key=lambda pair: pair[0])[1]
+            track.person = back.person
+            ended.remove(back)
+        ended = [old for old in ended if old.shot == track.shot]
+        ended.append(track)
+
+
+def _apart(a: NDArray, b: NDArray) -> float:
+    """Distance of two boxes [4] in sizes of the larger one, and how unlike in size they are."""
+    sizes = [float(box[3] - box[1]) for box in (a, b)]
+    middles = [(box[:2] + box[2:]) / 2 for box in (a, b)]
+    return float(np.linalg.norm(middles[0] - middles[1])) / max(sizes) + abs(float(np.log(sizes[0] / sizes[1])))
+
+
 def _smooth(values: NDArray[np.float32], pts: Floats, sigma_s: float) -> NDArray[np.float32]:
     """Columns [T,N] through a Gaussian in time."""
     if len(values) < 2 or sigma_s <= 0:
@@ -276,7 +313,8 @@ def _smooth(values: NDArray[np.float32], pts: Floats, sigma_s: float) -> NDArray
     return np.asarray(gaussian_filter1d(values, sigma_s / interval, axis=0, mode="nearest"), dtype=np.float32)
 
 
-def _iou(a: NDArray, b: NDArray) -> float:
+def box_iou(a: NDArray, b: NDArray) -> float:
+    """Overlap 0..1 of two boxes [4] over what both cover."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
