@@ -70,14 +70,16 @@ def see_lips(
     index = nominal_frames(np.asarray(pts))
     if len(index) == 0:
         raise ValueError("no frames")
-    own = isinstance(expert, SyncExpert)
-    size = WINDOW if own else syncnet.WINDOW
+    size = _size(expert)
     lead = size // 2
     padded = np.pad(index, (lead, size - 1 - lead), mode="edge")
     shown = np.arange(len(padded)) - lead
     inside = ((shown >= 0) & (shown < len(index))).astype(np.float32)
     real = np.lib.stride_tricks.sliding_window_view(inside, size).mean(axis=1, dtype=np.float32)
-    seen = _embed(crops, index, lead, size, expert, batch) if own else _embed_syncnet(crops, padded, expert, batch)
+    if isinstance(expert, SyncNet):
+        seen = _embed_syncnet(crops, padded, expert, batch)
+    else:
+        seen = _embed(crops, index, lead, size, expert, batch)
     return Lips(seen, real, float(pts[0]), lead, size)
 
 
@@ -137,8 +139,12 @@ def hear_sound(
 
 def reach_s(expert: SyncExpert | SyncNet, max_offset: int) -> float:
     """Seconds of sound before and after a clip that `hear_sound` listens to."""
-    size = syncnet.WINDOW if isinstance(expert, SyncNet) else WINDOW
-    return (max_offset + size) / FPS
+    return (max_offset + _size(expert)) / FPS
+
+
+def _size(expert: SyncExpert | SyncNet) -> int:
+    """Frames of a window."""
+    return syncnet.WINDOW if isinstance(expert, SyncNet) else WINDOW
 
 
 def distance_table(

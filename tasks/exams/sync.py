@@ -48,14 +48,14 @@ def exam(config: Config, experts: Experts, quick: bool = False, seed: int = 0) -
         seen, sound = watch(talk, config, experts)
         if not seen:
             continue
-        face = max(seen, key=lambda one: len(one.track))
+        face = max(seen, key=lambda one: len(one.pts))
         shift = int(rng.integers(-SHIFTED, SHIFTED + 1))
         found = _try(face, slice(None), sound, shift, config, experts, whole)
         parts = []
         for length, tally in ((1.0, second), (SHORT_S, short)):
             for _ in range(1 if quick else 3):
-                count = min(len(face.track), round(length * fps))
-                first = int(rng.integers(0, len(face.track) - count + 1))
+                count = min(len(face.pts), round(length * fps))
+                first = int(rng.integers(0, len(face.pts) - count + 1))
                 parts.append(_try(face, slice(first, first + count), sound, shift, config, experts, tally))
         for offset in with_shared([found, *parts])[1:]:
             shared.errors.append(offset - shift)
@@ -93,7 +93,7 @@ def _try(
     """One clip whose sound lags by `shift` frames; corrected and measured again."""
     expert, limit = experts.sync, config.preprocess.max_sync_offset
     assert expert is not None, "the exam needs a sync expert"
-    pts, pictures = face.track.pts[part], face.crops[part]
+    pts, pictures = face.pts[part], face.crops[part]
     reach = reach_s(expert, limit)
     start_s, end_s = float(pts[0]) - reach, float(pts[-1]) + 1 / FPS + reach
 

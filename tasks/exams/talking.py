@@ -25,7 +25,6 @@ from tasks.studio.identity import sample_identity
 from tasks.studio.render import render, sample_scene
 from tasks.studio.speech import LANGUAGES, Phoneme, Speech
 from tasks.studio.takes import MOODS, passage, plan_take, room_sound, voice_of
-from tasks.tracks import Track
 
 RATE = 16_000
 CLOSE_UP, WIDE = (0.74, 0.90), (0.58, 0.64)
@@ -38,10 +37,18 @@ Sound = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Seen:
-    """A face as the walk sees it: its track, and its crops uint8 [T,128,128,3]."""
+    """A face as the walk sees it: pts float64 [T] seconds, crops uint8 [T,128,128,3], motion float32 [T] of its mouth,
+    the median of its box's middle and its height in pixels."""
 
-    track: Track
+    pts: NDArray[np.float64]
     crops: Frames
+    motion: NDArray[np.float32]
+    x: float
+    height: float
+
+    def part(self, frames: slice) -> Seen:
+        """These frames of it, as a clip of its own."""
+        return replace(self, pts=self.pts[frames], crops=self.crops[frames], motion=self.motion[frames])
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ def _turn(rng: np.random.Generator, person: int, span: tuple[float, float], tota
 
 
 def _style(rng: np.random.Generator) -> Style:
-    return replace(sample_style(rng, 0.2), x=0.0, y=0.0, z=0.0)
+    return replace(sample_style(rng, 0.31), x=0.0, y=0.0, z=0.0)
 
 
 def _gesture(
@@ -173,7 +180,10 @@ def watch(talk: Talk, config: Config, experts: Experts, shrink: float = 1.0) -> 
                 if track.first <= index < track.last:
                     kept.append(crops.warp(frame, track.matrices[index - track.first], crops.CROP_SIZE))
         sound = media.read_audio(path, RATE)
-    return [Seen(track, np.stack(kept)) for track, kept in zip(tracks, cut, strict=True)], sound
+    return [
+        Seen(track.pts, np.stack(kept), track.motion, float(np.median(track.bbox[:, [0, 2]])), track.height)
+        for track, kept in zip(tracks, cut, strict=True)
+    ], sound
 
 
 def _smaller(frame: Frames, shrink: float) -> Frames:
