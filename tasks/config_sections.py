@@ -80,12 +80,16 @@ class Preprocess(Section):
     min_sync_confidence: float = Field(
         default=0.0, description="least sync confidence; distance units; 0 measures only"
     )
-    min_sync_share: Share = Field(
-        default=0.5, description="least sync confidence over that of the best face in view at the same time"
+    min_speaking_share: Share = Field(
+        default=0.3, description="least share of the frames with speech in which this face speaks"
     )
     max_sync_offset: Annotated[int, Field(ge=0)] = Field(
-        default=15, description="greatest |offset| of sound; frames of 1/25 s"
+        default=15, description="greatest |offset| of sound looked for, and corrected; frames of 1/25 s"
     )
+    max_sync_residual: Annotated[int, Field(ge=0)] = Field(
+        default=1, description="greatest |offset| left after the correction; frames of 1/25 s"
+    )
+    drop_duplicates: bool = Field(default=True, description="of near-identical clips one is kept")
     shard_mb: float = Field(default=64.0, gt=0, description="target size of a shard; MiB")
     splits: tuple[Share, Share, Share] = Field(
         default=(0.8, 0.1, 0.1), description="train, val, test shares, by speaker"
@@ -262,6 +266,7 @@ class Runtime(Section):
     in_process: bool = Field(default=False, description="work in this process, one item after the other, without Ray")
     threads: Count = Field(default=1, description="threads of torch and onnxruntime in each worker")
     object_store_mb: Annotated[int, Field(ge=80)] = Field(default=256, description="Ray's object store; MiB")
+    fetched_mb: Count = Field(default=20_480, description="copies kept of footage from object stores; MiB")
     max_restarts: Annotated[int, Field(ge=0)] = Field(default=2, description="times a dead worker is started again")
     max_task_retries: Annotated[int, Field(ge=0)] = Field(default=1, description="tries more when a worker died")
     max_attempts: Count = Field(default=2, description="tries after which an item that kills its worker is left out")

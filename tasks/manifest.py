@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import UsageError
+from storage.fetching import is_remote, local_path
 from storage.shards import read_rows
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -61,9 +62,11 @@ def _cell(value: Any) -> Any:
     return None if value in ("", [], None) else value
 
 
-def located(value: str | None, beside: Path) -> str | None:
-    """A path of a manifest: relative ones lie beside the manifest. Absolute, or None."""
-    if value is None:
-        return None
-    place = Path(value).expanduser()
-    return str(place if place.is_absolute() else (beside / place).absolute())
+def located(value: str | None, beside: Path | str) -> str | None:
+    """A path of a manifest: relative ones lie beside the manifest, a folder or an address. Absolute, or None."""
+    if value is None or is_remote(value):
+        return value
+    if isinstance(beside, str) and is_remote(beside) and not value.startswith(("/", "file://")):
+        return f"{beside.rstrip('/')}/{value.removeprefix('./')}"
+    place = Path(local_path(value)).expanduser()
+    return str(place if place.is_absolute() else (Path(beside) / place).absolute())

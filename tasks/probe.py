@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from storage import media
+from storage import fetching, media
 from storage.errors import DubwrightError, InputRejected, outcome
 from storage.ids import code_revision, content_id, file_sha256
 from storage.schema import SOURCES, row
@@ -16,17 +18,57 @@ from tasks.config import Config
 from tasks.listing import find_sources
 from tasks.sources import Source
 
-__all__ = ["Source", "find_sources", "limits_of", "no_motion", "probe_source", "source_key"]
+__all__ = [
+    "Source",
+    "at_hand",
+    "find_sources",
+    "limits_of",
+    "no_motion",
+    "probe_source",
+    "source_key",
+    "tell_by_address",
+]
 
 
 def source_key(path: str | os.PathLike[str]) -> str:
-    """The source_id: a hash of the file's bytes. A file that cannot be read gets one of its name and the error."""
+    """The source_id: a hash of the file's bytes; of an address in an object store, of it and what the store says of its
+    content. A file that cannot be read gets one of its name and the error."""
     try:
+        if fetching.is_remote(os.fspath(path)):
+            return content_id("source", fetching.remote_stamp(os.fspath(path)))
         media.file_size(path)
         return content_id("source", file_sha256(path))
     except (OSError, DubwrightError) as error:
         kind = getattr(error, "error_type", "") or type(error).__name__
         return content_id("unreadable", os.fspath(path), kind)
+
+
+@contextmanager
+def at_hand(source: Source, config: Config) -> Iterator[Source]:
+    """The same source with local paths, which are there until the block ends; itself where its files are local.
+
+    Raises:
+        InputRejected, InputFailed, StorageFull: as `storage.fetching.local_copy`.
+    """
+    with ExitStack() as stack:
+
+        def fetched(uri: str) -> str:
+            limit = config.runtime.fetched_mb << 20
+            return str(stack.enter_context(fetching.local_copy(uri, config.root, limit)))
+
+        yield replace(
+            source,
+            uri=fetched(source.uri) if fetching.is_remote(source.uri) else source.uri,
+            audio=fetched(source.audio) if source.audio and fetching.is_remote(source.audio) else source.audio,
+        )
+
+
+def tell_by_address(error: DubwrightError, here: Source, source: Source) -> None:
+    """Let an error of a file that is `at_hand` name its address instead of the place of its copy."""
+    for copy, told in ((here.uri, source.uri), (here.audio, source.audio)):
+        if copy is not None and told is not None and copy != told:
+            error.message = error.message.replace(copy, told)
+            error.args = (error.message,)
 
 
 def limits_of(config: Config) -> media.Limits:
@@ -62,14 +104,19 @@ def probe_source(
     }  # fmt: skip
     info: media.MediaInfo | None = None
     try:
-        values["bytes"] = media.file_size(source.uri)
-        values["sha256"] = file_sha256(source.uri)
-        limits = limits_of(config)
-        info = media.probe(source.uri, need_video=False, limits=limits)
-        if source.audio is not None:
-            info = replace(info, audio=media.probe(source.audio, need_video=False, limits=limits).audio)
-        values.update(_facts(info))
-        _judge(source, info, need_audio)
+        with at_hand(source, config) as here:
+            try:
+                values["bytes"] = media.file_size(here.uri)
+                values["sha256"] = file_sha256(here.uri)
+                limits = limits_of(config)
+                info = media.probe(here.uri, need_video=False, limits=limits)
+                if here.audio is not None:
+                    info = replace(info, audio=media.probe(here.audio, need_video=False, limits=limits).audio)
+                values.update(_facts(info))
+                _judge(source, info, need_audio)
+            except DubwrightError as error:
+                tell_by_address(error, here, source)
+                raise
         values.update(status="ok", stage="probe")
     except Exception as error:  # noqa: BLE001 - whatever a file does, it costs itself alone
         info = None
