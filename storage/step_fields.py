@@ -19,7 +19,21 @@ BETWEEN_STEPS: dict[str, pa.Field] = {
         pa.field("motion", _REALS, metadata={"unit": "grey levels", "doc": "[T] change of the mouth"}),
         pa.field("source_landmarks", _REALS, metadata={"unit": "source px", "doc": "[T,106,2] flat"}),
         pa.field("unit_matrices", pa.list_(pa.float64()), metadata={"unit": "px", "doc": "[T,2,3] flat: to 128 px"}),
-        pa.field("sync_evidence", _REALS, metadata={"unit": "", "doc": "[T] how well the lips fit the sound there"}),
+        pa.field("voice_spans", pa.list_(pa.float64()), metadata={"unit": "s", "doc": "start, end, … in the source"}),
+        pa.field("sync_sure", pa.bool_(), metadata={"unit": "", "doc": "the clip alone tells its offset"}),
+        pa.field("sync_margin", pa.float64(), metadata={"unit": "", "doc": "best rival minus minimum distance"}),
+        pa.field("sync_heard", pa.float64(), metadata={"unit": "0..1", "doc": "share of windows with sound"}),
+        pa.field("sync_windows", pa.float64(), metadata={"unit": "windows", "doc": "how many were averaged"}),
+        pa.field("sync_between", pa.float64(), metadata={"unit": "1/25 s", "doc": "offset beyond whole frames"}),
+        pa.field("sync_unrelated", pa.float64(), metadata={"unit": "", "doc": "distance of unrelated sound"}),
+        pa.field("sync_curve", _REALS, metadata={"unit": "", "doc": "[2 max_sync_offset + 1] mean distances"}),
+        pa.field("sync_mass", _REALS, metadata={"unit": "s", "doc": "[2 max_sync_offset + 1] full agreement"}),
+        pa.field("sync_table", _REALS, metadata={"unit": "", "doc": "[W, 2 max_sync_offset + 1] flat distances"}),
+        pa.field("lips_start_s", pa.float64(), metadata={"unit": "s", "doc": "frame of the first window"}),
+        pa.field("lips_lead", pa.int64(), metadata={"unit": "frames", "doc": "of a window before its own"}),
+        pa.field("lips_size", pa.int64(), metadata={"unit": "frames", "doc": "of a window"}),
+        pa.field("read_emotion", pa.string(), metadata={"unit": "", "doc": "as face and voice tell"}),
+        pa.field("read_intensity", pa.int64(), metadata={"unit": "0..3", "doc": "as face and voice tell"}),
     )
 }
 """Columns of parts (`storage.step_parts`) that are no columns of a clip."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from storage.schema import CLIPS, SOURCES, light, row
 from storage.shards import ShardWriter, read_rows
 from tasks.config import Config
 from tasks.sources import Source
-from tasks.splits import assign_splits
 from tasks.steps.store import VERDICTS, Store
-from tasks.steps.verdict import ClipRow, Naming, clip_rows, source_row_of
+from tasks.steps.verdict import ClipRow, Naming, clip_rows, source_row_of, tally_of
+from tasks.whole import NEEDED, settle_dataset
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Built:
 
     version is the id that `storage.versions` gave; folder holds its clip shards. steps: by step how many clips were
     done now, kept from before, failed, and the seconds spent; done: keys of the verdicts made now; namings: by
-    source_id.
+    source_id; moved: source_id → its split before and now, where one person had sources in two splits.
     """
 
     version: str
@@ -48,6 +49,7 @@ class Built:
     clips: list[dict[str, Any]] = field(default_factory=list)
     steps: dict[str, Counter[str]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+    moved: dict[str, tuple[str, str]] = field(default_factory=dict)
     namings: dict[str, Naming] = field(default_factory=dict)
 
     @property
@@ -55,10 +57,6 @@ class Built:
         """``7 sources: 31 clips kept, 4 left out``."""
         kept = sum(clip["status"] == "ok" for clip in self.clips)
         return f"{len(self.sources)} sources: {kept} clips kept, {len(self.clips) - kept} left out"
-
-
-_NEEDED = ("clip_id", "source_id", "source_uri", "picture_id", "status", "speaker", "identity", "split", "fingerprint")
-"""What is asked of all clips of a dataset together."""
 
 
 def previous_version(root: Root, dataset: str) -> Path | None:
@@ -99,24 +97,30 @@ def assemble(
                 yield item, made
 
     def known() -> Iterator[dict[str, Any]]:
-        for entry in _rows(previous, list(_NEEDED)):
-            if entry["source_id"] in kept:
+        for entry in _rows(previous, list(NEEDED)):
+            if entry["source_id"] in kept and entry["status"] == "ok":
                 yield entry
         for _, made in fresh():
-            yield {name: made.values.get(name) for name in _NEEDED}
+            if made.values["status"] == "ok":
+                yield {name: made.values.get(name) for name in NEEDED}
 
-    ok = (entry for entry in known() if entry["status"] == "ok")
-    splits = assign_splits(ok, config.preprocess.splits, config.tracks.same_person)
+    whole = settle_dataset(known(), dict(_people(previous)), config)
+    built.moved = whole.moved
     with ShardWriter(folder, CLIPS, config.preprocess.shard_mb) as shards:
         if previous is not None and kept:
-            _carry(previous, kept, splits, shards)
+            for entry in read_rows(previous):
+                if entry["source_id"] in kept:
+                    shards.write(_without_heavy(entry | whole.columns(entry)))
         names = light(CLIPS).names
-        for item, made in fresh():
-            made.values["split"] = splits.get(item.source_id, made.values["split"])
-            shards.write(made.table())
-            built.clips.append({name: made.values.get(name) for name in names})
-        for item in items:
-            built.sources.append(_source_row(item, lost, dataset, config, store))
+        for item, rows in groupby(fresh(), key=lambda pair: pair[0]):
+            verdicts = []
+            for _, made in rows:
+                made.values |= whole.columns(made.values)
+                shards.write(made.table())
+                built.clips.append({name: made.values.get(name) for name in names})
+                verdicts.append(made.values)
+            source = _source_row(item, lost, dataset, config, store)
+            built.sources.append(source | tally_of(source, verdicts))
         first = {item.source_id: item for item in items}
         for item in repeated:
             clip, source = _repeat_rows(item, first[item.source_id], dataset, config)
@@ -124,6 +128,20 @@ def assemble(
             built.clips.append({name: clip.get(name) for name in names})
             built.sources.append(source)
     return built
+
+
+def _people(previous: Path | None) -> Iterator[tuple[str, str]]:
+    """(clip_id, speaker) of the version before, where faces told who it is."""
+    for entry in _rows(previous, ["clip_id", "speaker", "speaker_source"]):
+        if entry["speaker"] and entry["speaker_source"] == "face":
+            yield entry["clip_id"], entry["speaker"]
+
+
+def _without_heavy(entry: dict[str, Any]) -> dict[str, Any]:
+    """A row that is left out has no pictures and no sound."""
+    if entry["status"] == "ok":
+        return entry
+    return {name: value for name, value in entry.items() if name in light(CLIPS).names}
 
 
 def _rows(folder: Path | None, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -157,13 +175,6 @@ def _namings(
         taken.add(item.picture_id)
         namings[item.source_id] = Naming(dataset, item.source_id, item.picture_id, salt)
     return namings
-
-
-def _carry(previous: Path, kept: set[str], splits: Mapping[str, str], shards: ShardWriter) -> None:
-    """The rows of sources that stay, as they are but for their split."""
-    for entry in read_rows(previous):
-        if entry["source_id"] in kept:
-            shards.write(entry | {"split": splits.get(entry["source_id"], entry["split"])})
 
 
 def _rows_of(

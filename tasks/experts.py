@@ -27,7 +27,7 @@ from storage.ids import content_id, file_sha256
 from storage.layout import Root
 from tasks.config import Config
 
-_WEIGHTS = {".onnx", ".safetensors", ".json", ".model"}
+_WEIGHTS = {".onnx", ".safetensors", ".json", ".model", ".pt", ".bin", ".txt"}
 log = logging.getLogger(__name__)
 
 Expert = TypeVar("Expert")
@@ -131,9 +131,9 @@ def load_faces(config: Config) -> FaceAnalyzer:
 
 
 def expert_versions(config: Config) -> dict[str, str]:
-    """Hash over the weights of each expert that measures footage: faces, sync, text, emotion.
+    """Hash over the weights of each expert that looks at footage: faces, sync, text, emotion, captioner, transcriber.
 
-    Part of the keys of what they measure, so that new weights measure anew, and only what they measure.
+    Part of the keys of what they find, so that new weights look anew, and only where they look.
 
     Raises:
         ConfigError: an expert that the configuration names is missing.
@@ -145,9 +145,13 @@ def expert_versions(config: Config) -> dict[str, str]:
         raise ConfigError(str(error.args[0]), error.remedy) from error
     try:
         places |= {kind: _folder(getattr(config.audio, kind), kind, config) for kind in ("sync", "text", "emotion")}
+        if config.audio.transcriber != NONE:
+            places["transcriber"] = Path(checkpoint_source(config.audio.transcriber, Root(config.root).local))
     except (MissingCheckpoint, WrongCheckpoint) as error:
         raise ConfigError(str(error.args[0]), error.remedy) from error
-    return {kind: _weights_of(place) for kind, place in places.items()}
+    if config.captions.model != NONE:
+        places["captioner"] = Path(config.captions.model)
+    return {"captioner": NONE, "transcriber": NONE} | {kind: _weights_of(place) for kind, place in places.items()}
 
 
 def experts_version(config: Config) -> str:

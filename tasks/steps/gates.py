@@ -6,7 +6,7 @@ and the errors of those that do not pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from storage.errors import InputRejected
 from tasks.config import Config
 from tasks.config_sections import Preprocess
+from tasks.steps.settling import corrections, speaking
 from tasks.steps.step import Clip
 
 
@@ -68,43 +69,47 @@ def _crops(clips: Sequence[Clip], limits: Preprocess) -> Judged:
 
 
 def _sync(clips: Sequence[Clip], limits: Preprocess) -> Judged:
-    judged = Judged()
-    heard = [clip for clip in clips if clip["sync_confidence"] is not None]
-    for clip in heard:
+    judged = Judged(corrections(clips))
+    for clip in clips:
+        clip.settle(judged.decided[clip.number])
         error = None
         if limits.min_sync_confidence > 0:
             error = _short(clip, "sync", "sync_confidence", limits.min_sync_confidence)
-        offset = abs(clip["sync_offset"])
-        if error is None and offset > limits.max_sync_offset:
+        left = abs(clip["sync_residual"])
+        if error is None and left > limits.max_sync_residual:
             error = InputRejected(
-                "sync", "sync_offset", offset, limits.max_sync_offset, "frames", "raise preprocess.max_sync_offset"
-            )
+                "sync", "sync_residual", left, limits.max_sync_residual, "frames", "raise preprocess.max_sync_residual",
+                reason=f"its lips fit the sound {clip['sync_offset']} frames off, the rest of the film "
+                f"{clip['sync_correction']}",
+            )  # fmt: skip
         if error is not None:
             judged.refused[clip.number] = error
-    passing = [clip for clip in heard if clip.number not in judged.refused]
-    judged.refused |= listeners(passing, limits.min_sync_share)
+    passing = [clip for clip in clips if clip.number not in judged.refused]
+    for number, found in speaking(passing).items():
+        judged.decided[number] |= found
+    judged.refused |= listeners(passing, judged.decided, limits.min_speaking_share)
     return judged
 
 
-def listeners(clips: Sequence[Clip], min_share: float) -> dict[int, InputRejected]:
-    """The clips of faces that listen: another face in view at the same time is far better in sync.
-
-    A comparison within the footage, so it needs no threshold that fits the sync expert to this kind of footage.
-
-    Args:
-        min_share: least sync confidence, as a share of the best one of the clips that overlap in time.
-    """
+def listeners(
+    clips: Sequence[Clip], decided: Mapping[int, Mapping[str, Any]], min_share: float
+) -> dict[int, InputRejected]:
+    """The clips of faces that do not say what is heard: another face in view does, or one that is not in view."""
     refused = {}
     for clip in clips:
-        best = max(
-            other["sync_confidence"] for other in clips
-            if other["start_s"] < clip["end_s"] and clip["start_s"] < other["end_s"]
+        share = decided[clip.number]["speaking_share"]
+        if share is None or share >= min_share:
+            continue
+        others = [
+            other for other in clips
+            if other.number != clip.number and other["start_s"] < clip["end_s"] and clip["start_s"] < other["end_s"]
+            and (decided[other.number]["speaking_share"] or 0) > share
+        ]  # fmt: skip
+        who = "another face in view" if others else "nobody in view"
+        refused[clip.number] = InputRejected(
+            "speaking", "speaking_share", share, min_share, "", "lower preprocess.min_speaking_share",
+            reason=f"{who} says what is heard here",
         )  # fmt: skip
-        if clip["sync_confidence"] < min_share * best:
-            refused[clip.number] = InputRejected(
-                "sync", "sync_confidence", clip["sync_confidence"], min_share * best,
-                reason="another face in view speaks here",
-            )  # fmt: skip
     return refused
 
 

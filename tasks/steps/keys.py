@@ -6,30 +6,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from storage import media
+from storage.errors import DubwrightError
 from storage.ids import content_id
 from tasks.config import Config
 from tasks.probe import source_key
 from tasks.sources import Source
 from tasks.steps.step import Step
 
-_SAID = ("emotion", "intensity", "text", "caption")
-"""What a corpus says that shapes a result; its other words (speaker, licence, …) are columns only."""
+_LABEL = ("emotion", "intensity", "caption")
+"""What a corpus says of the feeling. Its other words (speaker, licence, …) shape no result, they are columns only."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What steps begin with: digests of the picture, of the sound, and of what is said of both."""
+    """What steps begin with: digests of the picture and of the sound, of its label, and of the text that is spoken."""
 
     picture: str
     sound: str
-    said: str
+    label: str
+    text: str
 
     @classmethod
     def of(cls, source: Source) -> Inputs:
         """Those of a source; a file that cannot be taken apart counts as one piece."""
-        picture = source_key(source.uri)
-        sound = picture if source.audio is None else source_key(source.audio)
-        return cls(picture, sound, content_id({name: getattr(source, name) for name in _SAID}))
+        picture, sound = _tracks(source.uri)
+        if source.audio is not None:
+            sound = _tracks(source.audio)[1]
+        label = content_id({name: getattr(source, name) for name in _LABEL})
+        return cls(picture, sound, label, content_id(source.text))
+
+
+def _tracks(path: str) -> tuple[str, str]:
+    try:
+        return media.track_digests(path)
+    except DubwrightError:
+        return source_key(path), source_key(path)
 
 
 def step_keys(
@@ -37,7 +49,9 @@ def step_keys(
 ) -> dict[str, str]:
     """Step name → key of its result for one source."""
     values = config.model_dump(mode="json")
-    keys = {"picture": inputs.picture, "sound": inputs.sound, "said": inputs.said}
+    keys = {
+        "the picture": inputs.picture, "the sound": inputs.sound, "the label": inputs.label, "the text": inputs.text,
+    }  # fmt: skip
     for step in steps:
         keys[step.name] = content_id(
             "step", step.name, step.version, {name: _setting(values, name) for name in step.settings},

@@ -69,7 +69,7 @@ class Step:
     Args:
         name: as the ledger calls it.
         fields: the columns that it fills.
-        after: what it reads: "picture", "sound", "said" (what the corpus says), or names of earlier steps.
+        after: what it reads: "the picture", "the sound", "the label", "the text", or names of earlier steps.
         settings: the values of the configuration that shape what it finds, dotted; thresholds are not among them.
         experts: the experts whose weights do.
         each: clip, configuration, experts → columns; None for the two that read the film (`tracking`, `cropping`).

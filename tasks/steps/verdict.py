@@ -18,7 +18,7 @@ from tasks.sources import Source
 from tasks.steps.store import VERDICTS, Store
 from tasks.steps.walk import Walk, nobody
 
-SETTLED = ("sync_correction", "speaking", "speaking_share")
+SETTLED = ("sync_correction", "sync_residual", "speaking", "speaking_share")
 """Columns that gates settle."""
 VERSION = 1
 _TIMES = ("created",)
@@ -56,10 +56,7 @@ def write_verdict(
     verdicts = {} if walk is None or film is not None else walk.verdicts
     lost = [outcome_of(dropped) for dropped in facts.get("dropped", ())] if film is None else []
     everything = [film] if film is not None else [*verdicts.values(), *lost]
-    kept = sum(verdict["status"] == "ok" for verdict in everything)
-    source_row = source_row | {"clips_ok": kept, "clips_rejected": len(everything) - kept}
-    if source_row["status"] == "ok" and not kept:
-        source_row |= _none_passed(everything)
+    source_row = source_row | tally_of(source_row, everything)
     with written_part(store.path(VERDICTS, key), step_fields(SETTLED)) as writer:
         for number, verdict in sorted(verdicts.items()):
             writer.write(number, verdict, walk.decided.get(number, {}) if walk is not None else {})
@@ -144,6 +141,13 @@ def clip_rows(verdict: StepPart, store: Store, source: Source, naming: Naming, c
             "start_s": dropped["start_s"], "end_s": dropped["end_s"], "num_frames": dropped["frames"],
         }  # fmt: skip
         yield ClipRow(base | outcome_of(dropped) | place)
+
+
+def tally_of(source_row: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of a SOURCES row that its clips' verdicts decide."""
+    kept = sum(verdict["status"] == "ok" for verdict in verdicts)
+    found: dict[str, Any] = {"clips_ok": kept, "clips_rejected": len(verdicts) - kept}
+    return found | (_none_passed(verdicts) if source_row["status"] == "ok" and not kept else {})
 
 
 def _none_passed(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

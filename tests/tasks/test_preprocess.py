@@ -124,6 +124,8 @@ def test_other_thresholds_judge_anew_and_compute_nothing(talking: Path, config: 
 def test_a_changed_step_touches_itself_and_what_follows_from_it(talking: Path, config: Config) -> None:
     first = preprocess_many([Source(str(talking))], "set", config)
     assert set(done(first)) >= {"tracks", "crops", "sync", "sound", "action_units", "caption"}
+    worded = config.with_({"captions.template": "{subject} talks {feeling}."})
+    assert set(done(preprocess_many([Source(str(talking))], "set", worded))) == {"caption"}
     label = preprocess_many([Source(str(talking), emotion="sad", intensity=3)], "set", config)
     assert set(done(label)) == {"caption"}
     difference = diff_versions(config.root, f"set@{first.version}", f"set@{label.version}")
