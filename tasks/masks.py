@@ -50,7 +50,10 @@ OUTSIDE, FACE, LIPS, EYES = 0, 1, 2, 3
 _CONTOUR = list(landmarks106.CONTOUR)
 _EYES = (list(landmarks106.LEFT_EYE), list(landmarks106.RIGHT_EYE))
 _BROWS = (list(landmarks106.LEFT_BROW), list(landmarks106.RIGHT_BROW))
+_ALL_EYES, _ALL_BROWS = [*_EYES[0], *_EYES[1]], [*_BROWS[0], *_BROWS[1]]
 _LIPS = list(landmarks106.LIPS_OUTER)
+_BARE, _TEMPLES = 0.75, 0.8  # height of the forehead in noses where no picture tells; how far the temples rise with it
+_FEWEST, _SKIN_REACH = 12, 2.5  # samples from which a skin's colour is told; deviations within which it is skin
 _SHIFT = 4  # cv2's fixed-point polygons: 4 bits behind the point
 
 
@@ -140,17 +143,75 @@ def _fill(size: int, *polygons: NDArray) -> Mask:
     return canvas.astype(np.float32) / np.float32(255)
 
 
-def face_mask(landmarks: NDArray, size: int) -> Mask:
-    """float32[size,size]: the face with its forehead, from landmarks [106,2] in crop pixels.
+def face_mask(landmarks: NDArray, size: int, crop: NDArray[np.uint8] | None = None) -> Mask:
+    """float32[size,size]: the face from chin to hairline, from landmarks [106,2] in crop pixels.
 
-    The 106 points end at the brows; the forehead is taken to rise above them by 1.6 of the height from eyes to brows,
-    which is about where hair begins.
+    The 106 points end at the brows. A forehead is about as high as the nose is long (the old canon of thirds); where
+    hair begins on this one only the picture tells. With the `crop` uint8 [size,size,3] the upper face and the rim are
+    face where their colour is that of the cheeks, nose and brow; without, the forehead is taken for three quarters of
+    a nose.
     """
     landmarks = np.asarray(landmarks, dtype=np.float32)
-    brows = np.concatenate([landmarks[part] for part in _BROWS])
-    eyes = np.concatenate([landmarks[part] for part in _EYES])
-    rise = 1.6 * (brows.mean(axis=0) - eyes.mean(axis=0))
-    return _fill(size, np.concatenate([landmarks[_CONTOUR], brows, brows + rise]))
+    up, third = _canon(landmarks)
+    if crop is None:
+        return _fill(size, _upper_face(landmarks, up * third * _BARE))
+    region = _fill(size, _upper_face(landmarks, up * third))
+    brows = landmarks[_ALL_BROWS]
+    core = _fill(size, np.concatenate([landmarks[_CONTOUR[4:-4]], brows, brows + 0.12 * third * up]))
+    return np.asarray(np.minimum(region, np.maximum(core, _skin(crop, landmarks))), dtype=np.float32)
+
+
+def _canon(landmarks: NDArray) -> tuple[NDArray, float]:
+    """Which way is up the face, a unit vector, and a third of its height in pixels: from nose base to brows."""
+    eyes, brows = landmarks[_ALL_EYES].mean(axis=0), landmarks[_ALL_BROWS].mean(axis=0)
+    up = eyes - landmarks[landmarks106.CHIN]
+    up = up / max(float(np.linalg.norm(up)), 1e-6)
+    return up, float((brows - landmarks[landmarks106.NOSE_BASE]) @ up)
+
+
+def _upper_face(landmarks: NDArray, rise: NDArray) -> NDArray:
+    """Points whose hull is the face with a forehead that rises by `rise` above the brows."""
+    brows, temples = landmarks[_ALL_BROWS], landmarks[[_CONTOUR[0], _CONTOUR[-1]]]
+    return np.concatenate([landmarks[_CONTOUR], brows, brows + rise, temples + _TEMPLES * rise])
+
+
+def _skin(crop: NDArray[np.uint8], landmarks: NDArray) -> Mask:
+    """float32[S,S], 1 where a crop has the colour of the cheeks, the nose and the skin round the brows.
+
+    A Gaussian of log luma and both chromas, its spread that of the samples without the outermost (glasses, locks).
+    """
+    half = crop.shape[0] // 2
+    small = cv2.cvtColor(cv2.resize(crop, (half, half), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2YCrCb)
+    colours = small.astype(np.float32)
+    colours[..., 0] = 40 * np.log(colours[..., 0] + 12)
+    points = (landmarks + 0.5) / 2 - 0.5
+    found = colours[_sure_skin(points, half) > 0]
+    if len(found) < _FEWEST:
+        return np.ones(crop.shape[:2], dtype=np.float32)
+    middle = np.median(found, axis=0)
+    spread = 1.48 * np.median(np.abs(found - middle), axis=0)
+    found = found[(np.abs(found - middle) < 3 * spread + 2).all(axis=1)]
+    reach = found.std(axis=0) + np.array([6, 2, 2], dtype=np.float32)
+    away = np.sqrt((((colours - found.mean(axis=0)) / reach) ** 2).sum(axis=-1))
+    like = (cv2.blur(away, (3, 3)) < _SKIN_REACH).astype(np.uint8)
+    return np.asarray(cv2.resize(cv2.medianBlur(like, 5).astype(np.float32), crop.shape[1::-1]), dtype=np.float32)
+
+
+def _sure_skin(points: NDArray, side: int) -> NDArray[np.uint8]:
+    """uint8[side,side], 1 on the cheeks, the nose and round the brows, but not on eyes and brows themselves."""
+    inner = points[landmarks106.NOSE_BRIDGE[1]]
+    cheeks = inner + 0.75 * (points[_CONTOUR][[3, 6, -4, -7]] - inner)
+    nose = points[[landmarks106.NOSE_LEFT[2], landmarks106.NOSE_RIGHT[2], landmarks106.NOSE_BASE]]
+    sure = np.zeros((side, side), dtype=np.uint8)
+    cv2.fillConvexPoly(sure, _hull(np.concatenate([cheeks, nose, points[_ALL_BROWS]])), 1)
+    for part in (*_EYES, *_BROWS):
+        cv2.fillConvexPoly(sure, _hull(points[part]), 0)
+        cv2.polylines(sure, [_hull(points[part])], True, 0, 2)
+    return sure
+
+
+def _hull(points: NDArray) -> NDArray[np.int32]:
+    return np.asarray(np.round(cv2.convexHull(np.asarray(points, dtype=np.float32))), dtype=np.int32).reshape(-1, 2)
 
 
 def lip_mask(landmarks: NDArray, size: int) -> Mask:
@@ -163,9 +224,12 @@ def eye_mask(landmarks: NDArray, size: int) -> Mask:
     return _fill(size, *(np.asarray(landmarks)[part] for part in _EYES))
 
 
-def label_mask(landmarks: NDArray, size: int) -> NDArray[np.uint8]:
-    """uint8[size,size] of OUTSIDE, FACE, LIPS, EYES: what a CLIPS row keeps for each frame (as PNG)."""
-    labels = np.where(face_mask(landmarks, size) > 0.5, FACE, OUTSIDE).astype(np.uint8)
+def label_mask(landmarks: NDArray, size: int, crop: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """uint8[size,size] of OUTSIDE, FACE, LIPS, EYES: what a CLIPS row keeps for each frame (as PNG).
+
+    With the `crop` the face ends where hair begins (`face_mask`).
+    """
+    labels = np.where(face_mask(landmarks, size, crop) > 0.5, FACE, OUTSIDE).astype(np.uint8)
     labels[lip_mask(landmarks, size) > 0.5] = LIPS
     labels[eye_mask(landmarks, size) > 0.5] = EYES
     return labels
