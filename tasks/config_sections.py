@@ -274,3 +274,8 @@ class Runtime(Section):
         default=300.0,
         description="longest that a step may take for a clip, or a film without a frame; seconds; 0: none",
     )
+    price_per_cpu_hour: Scale | None = Field(
+        default=None, description="for the costs of a plan; any currency for an hour of a CPU; null: no costs"
+    )
+    price_per_gpu_hour: Scale | None = Field(default=None, description="the same for an hour of an accelerator")
+    price_per_gb_month: Scale | None = Field(default=None, description="the same for a month of 1e9 bytes kept")

@@ -24,7 +24,7 @@ from tasks.steps.keys import Inputs, step_keys
 from tasks.steps.recipe import recipe
 from tasks.steps.store import Store
 
-GLANCES = 3000
+GLANCES = 1500
 """Files whose headers are read; of more, every n-th, and the others are taken to be like them, byte for byte."""
 COMPARED = 24
 """Known files that are compared with what is kept of them, to tell which steps are to be done again."""
@@ -107,6 +107,9 @@ def estimate(sources: Sequence[Source], config: Config, workers: int = 0) -> Pla
     unmeasured = [step.step for step in steps if step.seconds is None]
     if unmeasured:
         notes.append(f"not measured yet, so not counted: {', '.join(unmeasured)}")
+    busy = sum(step.cpu_seconds or 0 for step in steps) / max(1e-9, sum(step.seconds or 0 for step in steps))
+    if rates.measured_here and 0 < busy < 0.6:
+        notes.append(f"the steps measured waited: {busy:.0%} of their time was work of a processor; see the low end")
     if share > 1:
         notes.append(f"headers of {len(looks):,} of {len(usable):,} files were read, the others taken to be like them")
     if known:
@@ -169,15 +172,18 @@ def _step(
     factor = 1 + max(_LEAST_SPREAD, 2 * rate.spread)
     if not rates.measured_here or name not in rates.steps:
         factor = _SHIPPED_FACTOR
-    low, high = spent / factor, spent * factor * (width if rate.whole_film or name == "crops" else 1.0)
+    # On a machine that had nothing else to do it would have taken about its processor time.
+    low = min(spent, rate.cpu_seconds * seconds) / factor
+    high = spent * factor * (width if rate.whole_film or name == "crops" else 1.0)
     clips = None if rate.whole_film else round(rate.items * seconds)
     return StepPlan(name, films, clips, spent, low, high, rate.cpu_seconds * seconds)
 
 
 def _width(looks: Sequence[tuple[Source, Glance]], rates: Rates) -> float:
-    """How much longer reading a frame may take than in the films measured: at most as much as it is larger."""
+    """How much longer reading a frame may take than in the films measured: as it is larger in height or width. Some of
+    the work grows with the pixels, some (the detector's own picture) hardly."""
     pixels = [look.pixels for _, look in looks if look.pixels]
-    return max(1.0, sum(pixels) / len(pixels) / rates.pixels) if pixels and rates.pixels else 1.0
+    return max(1.0, math.sqrt(sum(pixels) / len(pixels) / rates.pixels)) if pixels and rates.pixels else 1.0
 
 
 def _looks(sources: Sequence[Source]) -> tuple[list[tuple[Source, Glance]], float]:
