@@ -14,6 +14,7 @@ from flows.console import duration, table
 from flows.options import Options
 from flows.server import prefect_api
 from storage.errors import UsageError
+from storage.fetching import is_remote, local_path
 
 Text = Annotated[str | None, typer.Option()]
 Note = Annotated[
@@ -51,7 +52,9 @@ def doctor(options: Options) -> Outcome:
 
 def preprocess(
     options: Options,
-    sources: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
+    sources: Annotated[
+        list[str], typer.Argument(help="Videos, folders of them, manifests, or addresses of these (s3://bucket/films).")
+    ],
     dataset: Annotated[str, typer.Option("--dataset", help="Name of the dataset to build or extend.")],
     corpus_layout: Annotated[
         str,
@@ -68,7 +71,7 @@ def preprocess(
     note: Note = None,
 ) -> Outcome:
     """Build or extend a dataset version from footage."""
-    places = [_existing(source) for source in sources]
+    places = [_existing_source(source) for source in sources]
     if retry not in (None, "failed"):
         raise UsageError(f"--retry {retry}: there is nothing else to retry than failed", "write --retry failed")
     result = _flow(
@@ -178,14 +181,15 @@ def animate(
 
 def nightly(
     options: Options,
-    sources: Annotated[list[Path] | None, typer.Argument(help="New footage; default: ROOT/incoming.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help="New footage; default: ROOT/incoming.")] = None,
     dataset: Annotated[str, typer.Option("--dataset", help="Name of the dataset to extend.")] = "nightly",
 ) -> Outcome:
     """One nightly run now: new footage, dataset version, warm-start training, evaluation, gate."""
     if not sources:
-        sources = [options.place().local / "incoming"]
-        sources[0].mkdir(parents=True, exist_ok=True)
-    places = [_existing(source) for source in sources]
+        incoming = options.place().local / "incoming"
+        incoming.mkdir(parents=True, exist_ok=True)
+        sources = [str(incoming)]
+    places = [_existing_source(source) for source in sources]
     return _finished(_flow(options, "nightly", "nightly", sources=places, dataset=dataset))
 
 
@@ -244,6 +248,11 @@ def _existing(path: Path | None) -> Any:
     if not found.exists():
         raise UsageError(f"{path}: no such file or folder", "check the path")
     return str(found)
+
+
+def _existing_source(place: str) -> str:
+    """A local path whole, an address as it is; what lies there is found out when it is listed."""
+    return place if is_remote(place) else str(_existing(Path(local_path(place))))
 
 
 def _whole(path: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -17,9 +16,9 @@ from storage.catalog import Catalog
 from storage.errors import NotFound
 from storage.layout import Root
 from storage.shards import read_rows
+from tasks.assembly import Built
 from tasks.config import Config
 from tasks.corpora.registry import AUTO, layout_named
-from tasks.assembly import Built
 from tasks.preprocess import preprocess_many
 from tasks.probe import Source, find_sources
 from tasks.steps.accounts import ledger_rows, step_table
@@ -42,7 +41,7 @@ def preprocess(
     layout_named(corpus_layout)  # a wrong one is told before anything is begun
     run = Run("preprocess", config, {"sources": sources, "dataset": dataset})
     with run.stage("find sources") as stage:
-        found = find_footage(sources, corpus_layout)
+        found = find_footage(sources, corpus_layout, config.root)
         strange = sum(source.refused is not None for source in found)
         stage["result"] = f"{len(found)} files" + (f", {strange} left out by their names" if strange else "")
     with run.stage("build clips") as stage:
@@ -59,9 +58,9 @@ def preprocess(
 
 
 @task(name="find sources", cache_policy=NO_CACHE)
-def find_footage(places: list[str], corpus_layout: str = AUTO) -> list[Source]:
+def find_footage(places: list[str], corpus_layout: str = AUTO, root: str | None = None) -> list[Source]:
     """Media files from files, folders, manifests and corpora."""
-    return find_sources([Path(place) for place in places], corpus_layout)
+    return find_sources(places, corpus_layout, root)
 
 
 @task(name="build clips", cache_policy=NO_CACHE)

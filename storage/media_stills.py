@@ -34,9 +34,9 @@ Image.MAX_IMAGE_PIXELS = None  # the limit of our own is checked from the header
 
 
 def is_still(name: str) -> bool:
-    """Whether a regular file begins as a picture does."""
-    with open(name, "rb") as stream:
-        head = stream.read(16)
+    """Whether a file begins as a picture does; a pipe does not, and is not waited for."""
+    with open(name, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as stream:
+        head = stream.read(16) or b""
     if head[:4] == b"RIFF":
         return head[8:12] == b"WEBP"
     if head[:2] == b"BM":
