@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from tasks.config_sections import Captions
 from tasks.experts import Experts
 from tasks.speech import Prosody
 from tasks.studio.controls import EMOTIONS
+from tasks.training import phrases
 
 LABELLED, MODELLED, MEASURED = "label", "model", "measured"
 WOMAN, MAN = ("female", "woman", "f", "w"), ("male", "man", "m")
@@ -88,7 +90,7 @@ def write_caption(
         trend = trend_of(feeling[0], action_units, measured)
         if not given and experts.captioner is not None and len(pictures):
             answer = experts.captioner.describe(pictures[len(pictures) // 2], config.prompt)
-            found |= _modelled(answer, reading, config.min_score, experts.text)
+            found |= judge_answer(answer, reading, config.min_score, experts.text)
         if "caption" not in found:
             text = compose(config.template, *feeling, words, trend, experts.text)
             found |= {"caption": text, "caption_source": LABELLED if given else MEASURED}
@@ -188,33 +190,50 @@ def _feeling(
     return read
 
 
-def _modelled(
+def judge_answer(
     answer: str, reading: Mapping[str, Any] | None, min_score: float, encoder: TextEncoder | None
 ) -> dict[str, Any]:
-    """Columns of a model's answer; of a useless one only the `reason`."""
+    """Columns emotion, intensity, caption, caption_source of a model's answer; of a useless one only the `reason`.
+
+    It must be a sentence that reads as one emotion with `min_score` or more, has a word for that emotion (a text
+    encoder reads a feeling into anything), and is not neutral where face and voice (`reading`) are not.
+    """
     text = one_sentence(answer)
     fault = fault_of(text)
+    if not fault and encoder is None:
+        return {"caption": text, "caption_source": MODELLED}
     if not fault and encoder is not None:
         said = encoder.emotion_of(text)
         scores = reading.get("emotion_scores") if reading else None
         if said.score < min_score:
             fault = f"it reads as {said.emotion} with {said.score:.2f} only, captions.min_score is {min_score:g}"
+        elif not any(word in feeling_words(said.emotion) for word in _words(text)):
+            fault = "it has no word for a feeling"
         elif said.emotion == "neutral" and scores is not None and float(scores[0]) < 0.25:
             fault = "it tells no feeling where face and voice do"
         else:
-            return {
-                "emotion": said.emotion, "intensity": said.intensity, "caption": text, "caption_source": MODELLED,
-            }  # fmt: skip
-    if not fault:
-        return {"caption": text, "caption_source": MODELLED}
+            found = {"emotion": said.emotion, "intensity": said.intensity}
+            return found | {"caption": text, "caption_source": MODELLED}
     return {"reason": f"the caption model's answer was of no use: {fault}; the caption is measured"}
+
+
+@lru_cache(maxsize=len(EMOTIONS))
+def feeling_words(emotion: str) -> frozenset[str]:
+    """Single words for an emotion: adjectives, adverbs and nouns that the text encoder learned it from."""
+    listed = [*phrases.ADJECTIVES[emotion], *phrases.ADVERBS[emotion], phrases.NOUNS[emotion]]
+    entries = (entry.strip().lower() for text in listed for entry in re.split("[,;]", text))
+    return frozenset(entry for entry in entries if entry and " " not in entry)
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[^\W\d_][\w'’-]*", text)]
 
 
 def one_sentence(answer: str) -> str:
     """The first sentence of a model's answer: without special tokens, speaker names, quotes and line ends."""
     text = re.sub(r"\s+", " ", _SPECIAL.sub(" ", answer)).strip()
     text = _SPEAKER.sub("", text).strip(" \"'“”‘’*_#-")
-    ended = re.match(r".*?[.!?](?=\s|$|[\"”’])", text)
+    ended = re.match(r".*?[.!?](?=\s|$|[\"”’*])", text)
     text = (ended.group(0) if ended else text).strip(" \"'“”‘’*_")
     if text and text[-1] not in ".!?":
         text = text.rstrip(",;:-") + "."
@@ -223,12 +242,12 @@ def one_sentence(answer: str) -> str:
 
 def fault_of(sentence: str) -> str:
     """Why a sentence is no caption, or an empty text."""
-    words = re.findall(r"[^\W\d_][\w'’-]*", sentence)
+    words = _words(sentence)
     if len(words) < 3:
         return "it is empty or no sentence"
     if len(words) > 45:
         return f"its first sentence has {len(words)} words"
-    if len({word.lower() for word in words}) < 0.55 * len(words):
+    if len(set(words)) < 0.55 * len(words):
         return "it repeats itself"
     if sum(map(len, words)) < 0.6 * len(sentence.replace(" ", "")):
         return "it is not made of words"

@@ -1,4 +1,4 @@
-"""Captions: one natural sentence; labels win; posture, manner and voice come from measures."""
+"""The vocabulary of captions; posture, manner, face, voice and trend come from measures."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ import numpy as np
 import pytest
 
 from tasks.captions import (
+    FACES,
+    FEELINGS,
     HEADS,
     MANNERS,
+    PACES,
+    POSTURES,
     VOICES,
-    caption_label,
-    caption_measured,
+    face_of,
     head_of,
     manner_of,
     sentence,
+    trend_of,
     voice_of,
 )
-from tasks.emotion import Feeling
 from tasks.speech import Prosody
-from tasks.studio.controls import EMOTIONS
+from tasks.studio.controls import AUS, EMOTIONS, emotion_aus
 
 CALM = Prosody(-24, 19, 150, 5, -3, 4.9, 0.7, 0.1, 0.15, -4)
+
+
+def units(frames: int = 30, **values: float) -> np.ndarray:
+    """Action units [frames, 20] with the given ones at a constant intensity."""
+    found = np.zeros((frames, len(AUS)), np.float32)
+    for name, value in values.items():
+        found[:, AUS.index(name)] = value
+    return found
 
 
 def test_every_caption_is_a_sentence_of_its_own() -> None:
@@ -38,6 +49,13 @@ def test_every_caption_is_a_sentence_of_its_own() -> None:
     assert len(seen) == 22 * len(MANNERS) * len(HEADS) * len(VOICES)
 
 
+def test_every_attribute_has_words_of_both_kinds() -> None:
+    assert set(PACES) == set(VOICES)
+    assert set(POSTURES) == set(HEADS)
+    assert set(FEELINGS) == set(EMOTIONS)
+    assert all(len(phrases[level]) for phrases in FEELINGS.values() for level in (1, 2, 3))
+
+
 def test_random_wording_keeps_the_emotion() -> None:
     rng = np.random.default_rng(0)
     texts = {sentence("sad", 2, "restrained", "lowered", "soft", rng) for _ in range(30)}
@@ -49,20 +67,6 @@ def test_unknown_attributes_are_refused() -> None:
     for arguments in (("joy", 1), ("happy", 0), ("neutral", 2), ("happy", 4), ("happy", 1, "wild")):
         with pytest.raises(ValueError):
             sentence(*arguments)
-
-
-def test_a_label_is_kept_and_named_as_the_source() -> None:
-    caption = caption_label("angry", None, head="lowered")
-    assert (caption.source, caption.emotion, caption.intensity) == ("label", "angry", 2)
-    assert caption.text == "A person speaks angrily, with the head lowered."
-    assert caption_label("neutral", 3).intensity == 0
-
-
-def test_a_measured_feeling_is_named_as_such() -> None:
-    feeling = Feeling("fearful", 3, np.eye(8, dtype=np.float32)[5], "face")
-    caption = caption_measured(feeling, voice="fast")
-    assert caption.source == "measured"
-    assert caption.text == "A person speaks terrified, speaking fast."
 
 
 @pytest.mark.parametrize(
@@ -100,3 +104,33 @@ def test_voice_names_what_stands_out() -> None:
     assert voice_of(replace(CALM, level_db=-40)) == "soft"
     assert voice_of(replace(CALM, pitch_range=0.5)) == "flat"
     assert voice_of(replace(CALM, voiced=0)) == "even"
+
+
+def test_the_face_is_told_by_the_plainest_sign_of_brows_and_mouth() -> None:
+    assert face_of(units()) == ()
+    assert face_of(units(AU4=0.8, AU7=0.6, AU23=0.5)) == ("brows lowered", "lips pressed")
+    assert face_of(units(AU1=0.9, AU2=0.9)) == ("brows raised",)
+    assert face_of(units(AU1=0.9, AU4=0.5, AU15=0.8)) == ("inner brows raised", "mouth corners down")
+    assert face_of(units(AU12L=0.6, AU14L=0.9)) == ("one mouth corner up",)
+    assert face_of(units(AU12L=0.9, AU12R=0.9)) == ("mouth corners up",)
+    assert face_of(np.zeros((0, 20))) == ()
+    spoken = units()
+    spoken[::5, AUS.index("AU4")] = 1.0  # one frame in five: an accent, no expression
+    assert face_of(spoken) == ()
+    for emotion in EMOTIONS:
+        assert set(face_of(np.tile(emotion_aus(emotion, 3), (9, 1)))) <= set(FACES)
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS[1:])
+def test_a_feeling_grows_or_fades_with_its_own_expression(emotion: str) -> None:
+    grown = np.linspace(0.1, 1.0, 30)[:, None] * emotion_aus(emotion, 3)
+    assert trend_of(emotion, grown, None) == "rising"
+    assert trend_of(emotion, grown[::-1], None) == "fading"
+    assert trend_of(emotion, np.tile(grown[15], (30, 1)), None) == "steady"
+    assert trend_of("neutral", grown, None) == "steady"
+
+
+def test_without_a_face_the_rising_voice_tells() -> None:
+    assert trend_of("angry", None, replace(CALM, pitch_slope=5.0)) == "rising"
+    assert trend_of("angry", None, CALM) == "steady"
+    assert trend_of("angry", None, None) == "steady"
