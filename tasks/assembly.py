@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,6 +17,7 @@ from storage.shards import ShardWriter, read_rows
 from tasks.config import Config
 from tasks.sources import Source
 from tasks.steps.store import VERDICTS, Store
+from tasks.steps.tally import Tally
 from tasks.steps.verdict import ClipRow, Naming, clip_rows, source_row_of, tally_of
 from tasks.whole import NEEDED, settle_dataset
 
@@ -47,7 +47,7 @@ class Built:
     items: list[Item] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     clips: list[dict[str, Any]] = field(default_factory=list)
-    steps: dict[str, Counter[str]] = field(default_factory=dict)
+    steps: dict[str, Tally] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     moved: dict[str, tuple[str, str]] = field(default_factory=dict)
     namings: dict[str, Naming] = field(default_factory=dict)

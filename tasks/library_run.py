@@ -140,7 +140,7 @@ class RenderWorker:
                     device=_device(self._device),
                 )  # fmt: skip
             made = self._make(task, job, self._models, on_frames) | {"attempts": attempts}
-            details = {"output_sha256": file_sha256(task["out"])}
+            details: dict[str, Any] = {"output_sha256": file_sha256(task["out"])}
         except Exception as error:  # noqa: BLE001 - a job costs itself alone
             made = _failed(job, self._run_id, self._config, outcome(error, task["kind"]), task["key"], self._model_id)
             details = {}

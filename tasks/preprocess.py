@@ -29,8 +29,9 @@ from tasks.experts import Experts, expert_versions, load_experts
 from tasks.probe import probe_source, source_key
 from tasks.sources import Source
 from tasks.steps.keys import Inputs, step_keys
-from tasks.steps.recipe import recipe
+from tasks.steps.recipe import TRACKS, recipe
 from tasks.steps.store import VERDICTS, Store
+from tasks.steps.tally import Tally
 from tasks.steps.verdict import source_row_of, verdict_key, write_verdict
 from tasks.steps.walk import Walker
 from tasks.steps.watch import DIED, Watch
@@ -71,7 +72,7 @@ class SourceWorker:
             return {}
         walk = self.walker(store).walk(source, info, keys)
         write_verdict(store, key, source_row, walk, self._config)
-        return {name: dict(counts) for name, counts in walk.tally.items()}
+        return {name: counts.as_dict() for name, counts in walk.tally.items()}
 
     def walker(self, store: Store) -> Walker:
         """What takes sources through the steps; the experts are loaded with the first source that needs them."""
@@ -147,7 +148,7 @@ class _Round:
 
     lost: dict[str, dict[str, Any]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
-    tally: dict[str, Counter[str]] = field(default_factory=dict)
+    tally: dict[str, Tally] = field(default_factory=dict)
 
 
 def _build(
@@ -158,7 +159,7 @@ def _build(
     journal: Ledger,
     on_row: OnRow | None,
     retry: bool,
-) -> tuple[dict[str, dict[str, Any]], set[str], dict[str, Counter[str]]]:
+) -> tuple[dict[str, dict[str, Any]], set[str], dict[str, Tally]]:
     """Takes the sources through the steps that have no verdict yet.
 
     Returns the verdicts of those that have none even then (key → outcome columns), the keys of those done now, and
@@ -173,7 +174,7 @@ def _build(
             _tell_lost(on_row, item, state.lost[item.key], dataset, config)
         elif verdict is not None and not (retry and _has_failed(verdict)):
             for name in verdict.facts["keys"]:
-                state.tally.setdefault(name, Counter())["kept"] += max(1, len(verdict.clips)) if name != "tracks" else 1
+                state.tally.setdefault(name, Tally()).kept += len(verdict.clips) if name != TRACKS else 1
             _tell(on_row, item, store, dataset)
         else:
             todo[item.key] = item
@@ -184,7 +185,7 @@ def _build(
             item = todo.pop(answer["key"])
             state.done.add(item.key)
             for name, counts in json.loads(answer["tally"]).items():
-                state.tally.setdefault(name, Counter()).update(counts)
+                state.tally.setdefault(name, Tally()).add(counts)
             error = json.loads(answer["error"])
             if error is not None:
                 state.lost[item.key] = error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from storage.step_parts import WORK
 from tasks.assembly import Built
 from tasks.config import Config
 from tasks.steps.store import VERDICTS, Store
+from tasks.steps.tally import Tally
 from tasks.steps.walk import FILM
 
 
@@ -50,12 +50,12 @@ def ledger_rows(built: Built, config: Config, run_id: str) -> Iterator[dict[str,
                 )  # fmt: skip
 
 
-def step_table(steps: Mapping[str, Counter[str]]) -> list[dict[str, Any]]:
+def step_table(steps: Mapping[str, Tally]) -> list[dict[str, Any]]:
     """What a run did at each step, in order: clips done now, kept from before, failed; seconds and CPU seconds."""
     return [
         {
-            "step": name, "done": int(counts["done"]), "kept": int(counts["kept"]), "failed": int(counts["failed"]),
-            "seconds": round(float(counts["seconds"]), 3), "cpu_seconds": round(float(counts["cpu_seconds"]), 3),
+            "step": name, "done": tally.done, "kept": tally.kept, "failed": tally.failed,
+            "seconds": round(tally.seconds, 3), "cpu_seconds": round(tally.cpu_seconds, 3),
         }
-        for name, counts in steps.items()
+        for name, tally in steps.items()
     ]  # fmt: skip

@@ -37,6 +37,7 @@ def _tracks(clips: Sequence[Clip], limits: Preprocess) -> Judged:
     judged = Judged()
     for clip in clips:
         length = clip["end_s"] - clip["start_s"]
+        error: InputRejected | None
         if length < limits.min_clip_s - 1e-6:
             error = InputRejected(
                 "clips", "clip_s", length, limits.min_clip_s, "s", "lower preprocess.min_clip_s"

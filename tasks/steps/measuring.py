@@ -64,7 +64,7 @@ def sync(clip: Clip, config: Config, experts: Experts) -> dict[str, Any]:
     start_s = float(clip["start_s"]) - reach
     around = read_padded(clip.source.sound, start_s, float(clip["end_s"]) + reach)
     try:
-        lips = see_lips(clip.pictures, clip["pts"], expert)
+        lips = see_lips(np.stack(clip.pictures), clip["pts"], expert)
         found = find_sync(lips, clip["pts"], around, start_s, expert, limit)
     except ValueError as error:
         raise InputRejected(
@@ -111,7 +111,7 @@ def action_units(clip: Clip, config: Config, experts: Experts) -> dict[str, Any]
     reader = experts.action_units
     if reader is None:
         return {}
-    return {"action_units": reader.read(torch.from_numpy(clip.pictures).permute(0, 3, 1, 2)).numpy()}
+    return {"action_units": reader.read(torch.from_numpy(np.stack(clip.pictures)).permute(0, 3, 1, 2)).numpy()}
 
 
 def emotion(clip: Clip, config: Config, experts: Experts) -> dict[str, Any]:
@@ -134,11 +134,11 @@ def caption(clip: Clip, config: Config, experts: Experts) -> dict[str, Any]:
     found = write_caption(
         reading, None if measured is None else Prosody(*map(float, measured)), clip["pose"], clip["pts"],
         np.full(int(clip["num_frames"]), np.nan) if opening is None else opening, units, labels, config.captions,
-        experts, clip.pictures if experts.captioner is not None else (),
+        experts, clip.pictures if experts.captioner is not None else [],
     )  # fmt: skip
     return {name: value for name, value in found.items() if name in CAPTION_FIELDS}
 
 
 def heard(clip: Clip) -> NDArray[np.float32]:
     """The clip's sound float32 [N] at 16 kHz, as the step `sound` kept it."""
-    return np.frombuffer(clip["audio"], "<i2").astype(np.float32) / 32767
+    return np.asarray(np.frombuffer(clip["audio"], "<i2") / 32767, np.float32)

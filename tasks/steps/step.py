@@ -57,9 +57,9 @@ class Clip:
         self.__dict__.pop("pictures", None)
 
     @cached_property
-    def pictures(self) -> NDArray[np.uint8]:
-        """The aligned crops uint8 [T,S,S,3], decoded once."""
-        return np.stack([decode(data) for data in self["crops"]])
+    def pictures(self) -> list[NDArray[np.uint8]]:
+        """The aligned crops, T of uint8 [S,S,3], decoded once."""
+        return [decode(data) for data in self["crops"]]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,7 @@ from tasks.steps.gates import judge
 from tasks.steps.recipe import CROPS, TRACKS, recipe
 from tasks.steps.step import Clip, Step
 from tasks.steps.store import Store
+from tasks.steps.tally import Tally
 from tasks.steps.tracking import track_film
 from tasks.steps.watch import DIED, TIMED_OUT, Watch
 
@@ -49,7 +49,7 @@ class Walk:
     decided: dict[int, dict[str, Any]] = field(default_factory=dict)
     film: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-    tally: dict[str, Counter[str]] = field(default_factory=dict)
+    tally: dict[str, Tally] = field(default_factory=dict)
 
 
 class Walker:
@@ -109,9 +109,9 @@ class Walker:
         """The first step, which finds the clips; None where the film decides (it breaks, nobody is in it)."""
         key = walk.keys[step.name]
         part = self._store.part(step.name, key)
-        tally = walk.tally.setdefault(step.name, Counter())
-        if part is not None and not (self._retry and part.work(FILM) and part.work(FILM)["status"] == "failed"):
-            tally["kept"] += 1
+        tally = walk.tally.setdefault(step.name, Tally())
+        if self._is_done(part, FILM):
+            tally.kept += 1
         else:
             self._track_now(walk, step, info, tally)
             part = self._store.part(step.name, key)
@@ -120,13 +120,14 @@ class Walker:
         walk.facts = part.facts
         if work.get("status") != "ok":
             walk.film = {name: work.get(name) for name in OUTCOME}
-            tally["failed"] += work.get("status") == "failed"
             return None
         return part
 
-    def _track_now(self, walk: Walk, step: Step, info: media.MediaInfo, tally: Counter[str]) -> None:
+    def _track_now(self, walk: Walk, step: Step, info: media.MediaInfo, tally: Tally) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
-        attempts, rows, facts, error = 1, iter(()), {}, None
+        attempts, error = 1, None
+        rows: Iterator[dict[str, Any]] = iter(())
+        facts: dict[str, Any] = {}
         with written_part(self._store.path(step.name, walk.keys[step.name]), step_fields(step.fields)) as writer:
             try:
                 attempts = self._watch.begin(step.name)
@@ -135,42 +136,39 @@ class Walker:
                 error = caught
             seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
             writer.facts = facts
-            writer.write(FILM, _work(error, step.name, attempts, seconds, cpu_seconds), {})
+            film = _work(error, step.name, attempts, seconds, cpu_seconds)
+            writer.write(FILM, film, {})
             for number, values in enumerate(rows):
                 writer.write(number, _work(None, step.name, attempts, None, None), values)
-        tally["done"] += 1
-        tally["seconds"] += seconds
-        tally["cpu_seconds"] += cpu_seconds
+        tally.did(film, seconds, cpu_seconds)
 
     def _do(self, walk: Walk, step: Step, clips: Sequence[Clip]) -> StepPart | None:
         """A step for the clips that got so far: those that it was not done to yet, beside those that it was."""
         key = walk.keys[step.name]
         old = self._store.part(step.name, key)
-        tally = walk.tally.setdefault(step.name, Counter())
+        tally = walk.tally.setdefault(step.name, Tally())
         rested = old.light(step.rests_on) if old is not None and step.rests_on else {}
         todo = [
             clip for clip in clips
             if not self._is_done(old, clip.number)
             or any(clip.settled.get(name) != rested.get(clip.number, {}).get(name) for name in step.rests_on)
         ]  # fmt: skip
-        tally["kept"] += len(clips) - len(todo)
+        tally.kept += len(clips) - len(todo)
         if not todo:
             return old
         fresh = self._crop(walk.source, todo) if step.name == CROPS else self._each(step, todo)
         again, settled = {clip.number for clip in todo}, {clip.number: clip.settled for clip in todo}
         with written_part(self._store.path(step.name, key), step_fields(step.fields + step.rests_on)) as writer:
             for number in old.clips if old is not None else ():
-                if number not in again:
-                    writer.write(number, old.work(number), old.table(number))
+                work = old.work(number) if old is not None and number not in again else None
+                if old is not None and work is not None:
+                    writer.write(number, work, old.table(number))
             for number, found, attempts, seconds, cpu_seconds in fresh:
                 error = found if isinstance(found, Exception) else None
                 work = _work(error, step.name, attempts, seconds, cpu_seconds)
                 rests = {name: settled[number].get(name) for name in step.rests_on}
                 writer.write(number, work, rests | found if isinstance(found, dict) else rests)
-                tally["done"] += 1
-                tally["failed"] += work["status"] == "failed"
-                tally["seconds"] += seconds
-                tally["cpu_seconds"] += cpu_seconds
+                tally.did(work, seconds, cpu_seconds)
         return self._store.part(step.name, key)
 
     def _is_done(self, part: StepPart | None, number: int) -> bool:

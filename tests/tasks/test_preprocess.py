@@ -84,7 +84,7 @@ def test_a_kept_clip_is_whole(talking: Path, config: Config) -> None:
     assert np.abs(audio).max() > 1000
     assert len(np.frombuffer(clip["mel"], np.float16)) == 80 * clip["mel_frames"]
     assert (clip["speaker"], clip["emotion"], clip["intensity"]) == ("s1", "happy", 2)
-    assert "happily" in clip["caption"]
+    assert "delight" in clip["caption"] or "happ" in clip["caption"]
     assert clip["face_ratio"] >= 0.9
     assert abs(clip["yaw"]) < 0.8
 
@@ -105,7 +105,7 @@ def parts(config: Config) -> dict[Path, int]:
 
 def done(built: Any) -> dict[str, int]:
     """Clips that each step was done to."""
-    return {name: int(counts["done"]) for name, counts in built.steps.items() if counts["done"]}
+    return {name: tally.done for name, tally in built.steps.items() if tally.done}
 
 
 def test_other_thresholds_judge_anew_and_compute_nothing(talking: Path, config: Config) -> None:
