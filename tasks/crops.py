@@ -21,6 +21,7 @@ TEMPLATE = np.array([[0.345, 0.40], [0.655, 0.40], [0.50, 0.575]], dtype=np.floa
 CROP_SIZE = 128
 """Pixels on a side of the crops that masks, sync expert and the studio's models share."""
 
+_STILL, _AGREE = 4.0, 1.5  # how much wider a still head is smoothed; deviations of noise within which it is still
 _WINDOWED = 1 << 18  # numbers looked at together when a track is smoothed
 
 
@@ -101,7 +102,8 @@ def smooth_matrices(
     Each of log scale, angle and position (where `pivot`, the crop's nose, lies in the frame) is replaced by a straight
     line fitted around each frame with Gaussian weights in time, `sigma_s` wide. A line rather than a mean, so that a
     steadily moving head is not dragged behind and the ends of a track are not pulled inward; weights in seconds
-    rather than frames, so that a variable frame rate is no special case.
+    rather than frames, so that a variable frame rate is no special case. While the head keeps still, which is where
+    trembling shows, the line is fitted to `_STILL` times as much: as far as both lines agree within the noise.
     """
     matrices = np.asarray(matrices, dtype=np.float64)
     count = len(matrices)
@@ -114,6 +116,11 @@ def smooth_matrices(
     nose = (nose_in_crop - b) / a
     values = np.stack([np.log(np.abs(a)), np.unwrap(np.angle(a)), nose.real, nose.imag], axis=1)
     smooth = local_lines(values, pts, sigma_s)
+    wide = local_lines(values, pts, _STILL * sigma_s)
+    noise = 1.48 * np.median(np.abs(values - smooth), axis=0)
+    apart = np.abs(wide - smooth) / (_AGREE * np.maximum(noise, 1e-9))
+    still = np.clip(local_lines(np.exp(-0.5 * apart**2), pts, 2 * sigma_s), 0, 1)
+    smooth = still * wide + (1 - still) * smooth
     a = np.exp(smooth[:, 0] + 1j * smooth[:, 1])
     b = nose_in_crop - a * (smooth[:, 2] + 1j * smooth[:, 3])
     out = np.empty_like(matrices)

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
 from models.faces import Face
-from models.landmarks106 import CONTOUR, mouth_opening
+from models.landmarks106 import CONTOUR, kps_from, mouth_opening
 from tasks import crops
 from tasks.alignments import ANCHORS, anchors_of
 from tasks.config_sections import Tracks
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 _PATCH = 64  # side of the small aligned crop in which the mouth's motion is measured
 _OUTLINE = list(CONTOUR)
-_ROW = 17  # floats kept per observation: bbox 4, score, kps 10, opening, motion
+_ROW = 23  # floats kept per observation: bbox 4, score, kps 10, opening, motion, points to align on 6
 _ALL = 106
 _RETURN = 0.8  # distance in face sizes within which a face that was gone comes back
 
@@ -197,14 +197,18 @@ class Tracker:
             before = track.box()
             moved = ((face.bbox[:2] + face.bbox[2:]) - (before[:2] + before[2:])) / 2
             track.velocity = 0.5 * track.velocity + 0.5 * moved / (index - track.indices[-1])
-        patch = _mouth_patch(frame, face.kps)
+        # The mean of many landmarks trembles a third as much as the detector's points do.
+        aligned = (kps_from(face.landmarks) if face.landmarks_measured else face.kps)[:3]
+        aligned = aligned if _spread(aligned) else face.kps[:3]
+        patch = _mouth_patch(frame, aligned)
         motion = 0.0
         if track.patch is not None and index - track.indices[-1] <= 3:
             motion = _mouth_motion(track.patch, patch)
         track.patch = patch
         opening = float(mouth_opening(face.landmarks)) if face.landmarks_measured else float("nan")
         track.indices.append(index)
-        track.rows.extend([*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion])
+        row = [*face.bbox.tolist(), face.score, *face.kps.ravel().tolist(), opening, motion, *aligned.ravel().tolist()]
+        track.rows.extend(row)
         points = face.landmarks
         if not self._keep:
             points = np.concatenate([points[_OUTLINE], anchors_of(points)])
@@ -259,7 +263,9 @@ class Tracker:
             kps=kps,
             looked=np.array(self._looked[first:last], dtype=bool),
             detected=np.isin(frames, at),
-            matrices=crops.smooth_matrices(crops.crop_matrices(kps), pts, self._config.smooth_s),
+            matrices=crops.smooth_matrices(
+                crops.crop_matrices(table[:, 17:].reshape(-1, 3, 2)), pts, self._config.smooth_s
+            ),
             opening=table[:, 15],
             motion=motion,
             points=SpilledPoints(self._spill, np.array(live.points[inside], dtype=np.int64), at, first, len(pts)),
