@@ -51,18 +51,6 @@ def voice_activity(audio: Sound, min_speech_s: float = 0.15, min_silence_s: floa
     return [(span["start"] / RATE, span["end"] / RATE) for span in spans]
 
 
-def speech_within(around: Sound, lead_s: float, length_s: float) -> list[tuple[float, float]]:
-    """Stretches of speech (start, end) in seconds of a clip, judged from the sound round it.
-
-    A detector that hears the clip alone misses speech at its ends: it needs a moment to be sure.
-
-    Args:
-        around: float [N] at 16 kHz; the clip begins `lead_s` after its first sample and lasts `length_s`.
-    """
-    spans = [(max(0.0, start - lead_s), min(length_s, end - lead_s)) for start, end in voice_activity(around)]
-    return [(start, end) for start, end in spans if end - start > 1e-6]
-
-
 def share_of(spans: list[tuple[float, float]], length_s: float) -> float:
     """The share of `length_s` that is covered by stretches (start, end) in seconds; 0..1."""
     return float(min(1.0, sum(end - start for start, end in spans) / length_s)) if length_s > 0 else 0.0
@@ -74,10 +62,10 @@ def loudness_lufs(audio: Sound, rate: int = RATE) -> float:
     K-weighting, mean power of blocks of 0.4 s every 0.1 s, gates at -70 LUFS and 10 LU below what passes the first.
     A 997 Hz sine of full scale reads -3.01. Sound shorter than a block is one block.
     """
+    if len(audio) == 0:
+        return SILENCE_LUFS
     weighted = sosfilt(_k_weighting(rate), np.asarray(audio, np.float64))
     length, step = round(0.4 * rate), round(0.1 * rate)
-    if len(weighted) == 0:
-        return SILENCE_LUFS
     sums = np.concatenate([[0.0], np.cumsum(np.square(weighted))])
     starts = np.arange(0, max(1, len(weighted) - length + 1), step)
     ends = np.minimum(starts + length, len(weighted))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.speech import loudness, pitch_track, prosody, voice_activity
+from tasks.speech import loudness, loudness_lufs, pitch_track, prosody, share_of, voice_activity
 
 
 def _voice(seconds: float, hz: float, syllables: float = 4.0, melody: float = 0.0, level: float = 0.1) -> np.ndarray:
@@ -53,6 +53,27 @@ def test_loudness_is_rms() -> None:
     assert loudness(sine) == pytest.approx(-3.01, abs=0.05)
     assert loudness(np.zeros(100)) == -90
     assert loudness(np.zeros(0)) == -90
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 48000])
+def test_a_full_scale_sine_has_the_loudness_that_the_standard_says(rate: int) -> None:
+    sine = np.sin(2 * np.pi * 997 * np.arange(5 * rate) / rate)
+    assert loudness_lufs(sine, rate) == pytest.approx(-3.01, abs=0.05)
+    assert loudness_lufs(0.1 * sine, rate) == pytest.approx(-23.01, abs=0.05)
+
+
+def test_loudness_leaves_pauses_out_and_knows_silence() -> None:
+    sine = 0.1 * np.sin(2 * np.pi * 997 * np.arange(5 * 16000) / 16000)
+    paused = np.concatenate([sine, np.zeros(10 * 16000), sine])
+    assert loudness_lufs(paused) == pytest.approx(loudness_lufs(sine), abs=0.2)
+    assert loudness_lufs(sine[:1600]) == pytest.approx(loudness_lufs(sine), abs=0.5)  # shorter than a block
+    for silent in (np.zeros(16000), np.zeros(0), np.zeros(10)):
+        assert loudness_lufs(silent) == -70.0
+
+
+def test_share_of_spans() -> None:
+    assert share_of([(0.0, 1.0), (2.0, 2.5)], 3.0) == pytest.approx(0.5)
+    assert share_of([], 3.0) == 0 == share_of([], 0.0)
 
 
 def test_voice_activity_finds_where_somebody_speaks() -> None:
