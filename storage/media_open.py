@@ -191,6 +191,8 @@ _KINDS = {
 def _why_not_opened(path: Path, error: BaseException) -> tuple[str, str]:
     if isinstance(error, PermissionError):
         return "may not be read", "change its permissions"
+    if isinstance(error, MemoryError):
+        return f"has more than {MAX_STREAMS} tracks, or asks for more memory than there is", "re-encode the file"
     with path.open("rb") as stream:
         head = stream.read(4096)
         boxes = set()
