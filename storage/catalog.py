@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from storage.schema import SCHEMAS, key_of, light, to_table
 VECTORS = ("caption_embedding", "identity")
 _TEXT = {"sources": "text", "clips": "caption", "renders": "caption"}
 _TRIES = 20
+_BATCH = 4096
 
 
 class Catalog:
@@ -103,6 +104,18 @@ class Catalog:
             missing = [name for name in light(_schema(table)).names if name not in target.schema.names]
             found = [{**entry, **dict.fromkeys(missing)} for entry in found]
         return found
+
+    def each(self, table: str, where: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Columns of the rows that satisfy `where`, a few thousand held at a time.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        target = self._existing(table)
+        if target is not None:
+            query = target.search().where(where).select(list(columns)).limit(max(1, target.count_rows()))
+            for batch in query.to_batches(_BATCH):
+                yield from batch.to_pylist()
 
     def get(self, table: str, id: str) -> dict[str, Any] | None:
         """The row with this key, or the only one whose key begins with it; None if there is none or several."""

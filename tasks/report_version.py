@@ -50,5 +50,4 @@ def _facts(version: Version) -> dict[str, Any]:
 
 def _ledger(place: Root, version: Version) -> Iterator[dict[str, Any]]:
     """The latest work at every step on the sources of the dataset."""
-    if (place.catalog / "steps.lance").is_dir():
-        yield from Catalog(place).rows("steps", f"dataset = '{version.dataset}'", columns=_LEDGER)
+    yield from Catalog(place).each("steps", f"dataset = '{version.dataset}'", _LEDGER)

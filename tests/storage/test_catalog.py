@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import subprocess
 import sys
 from pathlib import Path
@@ -22,12 +21,11 @@ def unit(*values: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     catalog = Catalog(tmp_path_factory.mktemp("root"))
-    now = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
     catalog.upsert(
         "clips",
         [
             {"clip_id": "happy1", "status": "ok", "caption": "a very happy speaker", "sync_confidence": 6.0,
-             "created": now, "caption_embedding": unit(1, 0, 0), "identity": unit(1, 0), "crops": [b"jpeg"]},
+             "caption_embedding": unit(1, 0, 0), "identity": unit(1, 0), "crops": [b"jpeg"]},
             {"clip_id": "happy2", "status": "ok", "caption": "smiling, slightly happy", "sync_confidence": 2.0,
              "caption_embedding": unit(0.9, 0.2, 0), "identity": unit(0, 1)},
             {"clip_id": "sad1", "status": "ok", "caption": "deeply sad", "sync_confidence": 5.0,
@@ -50,7 +48,12 @@ def test_rows_by_value(filled: Catalog) -> None:
     assert filled.count("clips", "status = 'ok'") == 3
     first = filled.get("clips", "happy1")
     assert first is not None
-    assert first["created"] == datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    assert {entry["clip_id"] for entry in filled.each("clips", "status = 'ok'", ["clip_id"])} == {
+        "happy1",
+        "happy2",
+        "sad1",
+    }
+    assert list(filled.each("renders", "status = 'ok'", ["render_id"])) == []
     assert "crops" not in first
     assert first["caption_embedding"] == pytest.approx([1, 0, 0])
     assert filled.rows("clips", columns=["clip_id"])[0].keys() == {"clip_id"}
