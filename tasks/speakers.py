@@ -8,7 +8,7 @@ second and changing one's mind has a price, so a chewing listener does not steal
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ Active = dict[int, NDArray[np.bool_]]
 """Track number → bool [T], True in the frames in which this face is dubbed."""
 
 _SMOOTH_S = 0.5
+_FITS, _FIT_UNIT = 0.2, 0.1  # evidence from which on lips fit the sound (tasks.speaking), and what an e-fold is
 _SWITCH_COST = 6.0  # in units of the mean score difference: about a quarter of a second of clear evidence
 
 
@@ -79,7 +80,11 @@ def loudness(power: NDArray[np.float64], hop_s: float, pts: NDArray[np.float64])
 
 
 def who_speaks(
-    tracks: Sequence[Track], loud: NDArray[np.float64] | None, interval_s: float, min_motion: float = 0.0
+    tracks: Sequence[Track],
+    loud: NDArray[np.float64] | None,
+    interval_s: float,
+    min_motion: float = 0.0,
+    evidence: Mapping[int, NDArray[np.floating]] | None = None,
 ) -> Active:
     """Without turns: in every frame the face in view that speaks, if one does.
 
@@ -89,9 +94,12 @@ def who_speaks(
     Args:
         loud: [N] of all frames of the file, from `loudness` of the original sound; None where it has none.
         interval_s: time between frames.
+        evidence: track number → float [T], how well these lips fit the original sound (`SyncFound.evidence`): lips that
+            fit count for more than lips that move. Of tracks that have none the movement alone counts.
     """
+    fits = {number: _fit(values, interval_s) for number, values in (evidence or {}).items()}
     active = {track.number: np.zeros(len(track), dtype=bool) for track in tracks}
-    lively = {track.number: _liveliness(track, loud) for track in tracks}
+    lively = {track.number: _liveliness(track, loud, fits.get(track.number)) for track in tracks}
     least = min_motion * max(lively.values(), default=0.0)
     talking = [track for track in tracks if lively[track.number] >= least]
     for shot in sorted({track.shot for track in talking}):
@@ -102,6 +110,7 @@ def who_speaks(
         for column, track in enumerate(here):
             weight = 1.0 if loud is None else 0.1 + loud[track.first : track.last]
             motion = gaussian_filter1d(track.motion * weight, max(1.0, _SMOOTH_S / interval_s))
+            motion = motion * fits.get(track.number, 1.0)
             # A small face is a blurred one; a listener behind the speaker should not win by grain.
             scores[track.first - first : track.last - first, column] = motion * (track.height / tallest) ** 0.5
         chosen = _steady_choice(scores, _SWITCH_COST)
@@ -111,10 +120,17 @@ def who_speaks(
     return active
 
 
-def _liveliness(track: Track, loud: NDArray[np.float64] | None) -> float:
+def _fit(evidence: NDArray[np.floating], interval_s: float) -> NDArray[np.float64]:
+    """What lips that fit the sound count for [T]: about 1 at the bar, e² at most, e⁻² at least."""
+    smooth = gaussian_filter1d(np.asarray(evidence, np.float64), max(1.0, _SMOOTH_S / 2 / interval_s))
+    return np.exp(np.clip((smooth - _FITS) / _FIT_UNIT, -2, 2))
+
+
+def _liveliness(track: Track, loud: NDArray[np.float64] | None, fit: NDArray[np.float64] | None = None) -> float:
     """Mean mouth motion while the original sounds, in grey levels; of a short track less, since it is less sure."""
     weight = np.ones(len(track)) if loud is None else 0.05 + loud[track.first : track.last]
-    return float((track.motion * weight).sum() / weight.sum() * len(track) / (len(track) + 10))
+    motion = track.motion if fit is None else track.motion * fit
+    return float((motion * weight).sum() / weight.sum() * len(track) / (len(track) + 10))
 
 
 def _steady_choice(scores: NDArray[np.float64], switch_cost: float) -> NDArray[np.int64]:

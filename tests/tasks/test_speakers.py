@@ -66,6 +66,16 @@ def test_a_moment_does_not_change_the_choice() -> None:
     assert who_speaks([one, two], None, 0.04)[one.number].all()
 
 
+def test_lips_that_fit_the_sound_count_for_more_than_lips_that_move() -> None:
+    chewing, speaking = tracks_with_motion(burst(0, 200, level=7), burst(0, 200, level=3, seed=1))
+    evidence = {chewing.number: np.full(200, 0.02), speaking.number: np.full(200, 0.4)}
+    assert who_speaks([chewing, speaking], None, 0.04)[chewing.number].all()
+    active = who_speaks([chewing, speaking], None, 0.04, 0.2, evidence)
+    assert active[speaking.number].all() and not active[chewing.number].any()
+    only_one = who_speaks([chewing, speaking], None, 0.04, 0.0, {chewing.number: evidence[chewing.number]})
+    assert only_one[speaking.number].all()
+
+
 def test_turns_bind_labels_to_faces() -> None:
     left, right = tracks_with_motion(burst(0, 100), burst(100, 200, seed=1))
     turns = [Turn(0.0, 4.0, "anna"), Turn(4.0, 8.0, "ben")]
