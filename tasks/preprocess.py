@@ -104,7 +104,7 @@ def preprocess_many(
         StorageFull: no room for the joined shards.
     """
     root, store = Root(config.root).create(), Store.of(config)
-    items, repeated = _items(sources, config)
+    items, repeated = listed(sources, config)
     run_id = run_id or secrets.token_hex(8)
     journal = Ledger(store.journal(run_id))
     folder = root.cache / "staging" / content_id(dataset, run_id)
@@ -120,7 +120,7 @@ def preprocess_many(
     return built
 
 
-def _items(sources: Sequence[Source], config: Config) -> tuple[list[Item], list[Item]]:
+def listed(sources: Sequence[Source], config: Config) -> tuple[list[Item], list[Item]]:
     """Items by content, and those whose content came before in the list.
 
     A file left out unread has an id of its own, so that it never takes the place of the same bytes under a right name.
@@ -202,9 +202,13 @@ def _build(
 
 
 def _answers(items: list[Item], config: Config, journal: Path, retry: bool) -> Iterator[dict[str, Any]]:
-    rows = [{"key": item.key, "source": item.source.as_dict(), "steps": json.dumps(dict(item.steps))} for item in items]
     arguments = (config.model_dump(mode="json"), str(journal), retry)
-    yield from cluster.map_rows(rows, SourceWorker, arguments, config)
+    yield from cluster.map_rows([task_of(item) for item in items], SourceWorker, arguments, config)
+
+
+def task_of(item: Item) -> dict[str, Any]:
+    """What a worker is told of an item: plain values."""
+    return {"key": item.key, "source": item.source.as_dict(), "steps": json.dumps(dict(item.steps))}
 
 
 def _has_failed(verdict: Any) -> bool:

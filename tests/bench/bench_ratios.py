@@ -18,11 +18,9 @@ from models.text import PACKS
 from storage import media
 from storage.layout import Root
 from tasks import cluster
-from tasks.clips import build_clips
 from tasks.config import Config, load_config
 from tasks.experts import Experts, load_experts
 from tasks.masks import dub_mask, whole_face_mask
-from tasks.probe import Source
 from tests.conftest import LIBRARY
 
 VIDEO = LIBRARY / "welcome.mp4"
@@ -52,22 +50,6 @@ def timed(function: Callable[[], Any], repeat: int = 3) -> float:
 def told(name: str, ratio: float, bound: float, detail: str) -> None:
     print(f"\n{name}: {ratio:.2f} (at most {bound:g}); {detail}")  # noqa: T201 - a bench is read
     assert ratio <= bound
-
-
-def test_preprocessing_against_decoding_and_detecting(config: Config, experts: Experts) -> None:
-    frames = len(media.frame_times(VIDEO))
-
-    def bare() -> None:
-        for _, _, frame in media.iter_frames(VIDEO):
-            experts.faces.detect(frame, embed=False)
-
-    def pipeline() -> None:
-        for _ in build_clips(Source(str(VIDEO)), "bench", config, experts):
-            pass
-
-    loop, whole = timed(bare, 2), timed(pipeline, 2)
-    detail = f"{frames / whole:.0f} frames/s against {frames / loop:.0f} of a loop that decodes and detects"
-    told("preprocess one video", whole / loop, 6.0, detail)
 
 
 class _Sleeper:
