@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def plan_text(plan: Plan) -> str:
     """What would be done, step by step, how long it takes, what it leaves and costs."""
     kinds = [(plan.new, "new"), (plan.known, "known"), (plan.refused, "left out by their names"),
-             (plan.unreadable, "unreadable")]  # fmt: skip
+             (plan.unreadable, "without a film in them")]  # fmt: skip
     parts = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count)
     lines = [
         f"{plan.films:,} files ({parts or 'none'}), {duration(plan.film_s)} of film, about {plan.clips:,} clips",
@@ -27,7 +27,7 @@ def plan_text(plan: Plan) -> str:
             "CPU": _time(step.cpu_seconds),
         }  # fmt: skip
         if plan.cost is not None:
-            row["cost"] = "–" if step.cost is None else f"{step.cost:,.2f}"
+            row["cost"] = "–" if step.cost is None else _money(step.cost)
         rows.append(row)
     lines.append(table(rows))
     beside = f"{plan.workers} workers" if plan.workers > 1 else "one worker"
@@ -36,8 +36,8 @@ def plan_text(plan: Plan) -> str:
         f"time: {_time(plan.wall_s)} with {beside} ({_time(plan.wall_low)} to {_time(plan.wall_high)})",
         f"storage: {_size(plan.bytes)}, of which {_size(plan.version_bytes)} for the dataset; the rest may be deleted",
     ]
-    costs = [f"{plan.cost:,.2f} for the run"] if plan.cost is not None else []
-    costs += [f"{plan.cost_month:,.2f} a month for the storage"] if plan.cost_month is not None else []
+    costs = [f"{_money(plan.cost)} for the run"] if plan.cost is not None else []
+    costs += [f"{_money(plan.cost_month)} a month for the storage"] if plan.cost_month is not None else []
     if costs:
         lines.append(f"cost: {', '.join(costs)}, in the currency of runtime.price_…")
     return "\n".join(lines + [f"note: {note}" for note in plan.notes])
@@ -45,6 +45,10 @@ def plan_text(plan: Plan) -> str:
 
 def _time(seconds: float | None) -> str:
     return "not measured" if seconds is None else duration(seconds)
+
+
+def _money(value: float) -> str:
+    return f"{value:,.2f}" if value >= 1 else f"{value:.2g}"
 
 
 def _size(count: float) -> str:

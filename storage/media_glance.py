@@ -12,7 +12,10 @@ from storage.media_stills import is_still
 
 @dataclass(frozen=True)
 class Glance:
-    """What a header says. duration_s: seconds, 0 where it does not tell; readable: whether it is a film at all."""
+    """What a header says.
+
+    duration_s: seconds, 0 where it does not tell. readable: whether it is a film (a still picture is one of a frame).
+    """
 
     bytes: int
     duration_s: float = 0.0
@@ -32,7 +35,7 @@ def glance(path: str | os.PathLike[str]) -> Glance:
         return Glance(0)
     try:
         if is_still(os.fspath(path)):
-            return Glance(size)
+            return Glance(size, readable=True)
         with opened(path) as container:
             video = next(iter(container.streams.video), None)
             if video is None:

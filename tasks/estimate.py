@@ -17,7 +17,7 @@ from storage.errors import DubwrightError
 from storage.layout import Root
 from storage.media_glance import Glance, glance
 from tasks.config import Config
-from tasks.estimate_rates import SHIPPED, Rate, Rates, measured_rates
+from tasks.estimate_rates import Rate, Rates, measured_rates, shipped_rates
 from tasks.experts import expert_versions
 from tasks.sources import Source
 from tasks.steps.keys import Inputs, step_keys
@@ -97,11 +97,21 @@ def estimate(sources: Sequence[Source], config: Config, workers: int = 0) -> Pla
     film_s = {"new": 0.0, "known": 0.0}
     for source, look in looks:
         film_s["known" if source.uri in known_uris else "new"] += look.duration_s * share
-    rates = measured_rates(root) or SHIPPED
+    shipped = shipped_rates()
+    rates = measured_rates(root) or shipped
     again = _again(known, seen, config)
     notes = [f"rates: {rates.where}"]
     steps = [
-        _step(name, rates, film_s, again.get(name, 1.0), len(usable) - len(known), len(known), _width(looks, rates))
+        _step(
+            name,
+            rates,
+            shipped,
+            film_s,
+            again.get(name, 1.0),
+            len(usable) - len(known),
+            len(known),
+            _width(looks, rates),
+        )
         for name in (step.name for step in recipe(config))
     ]
     unmeasured = [step.step for step in steps if step.seconds is None]
@@ -160,12 +170,12 @@ def _total(
 
 
 def _step(
-    name: str, rates: Rates, film_s: dict[str, float], again: float, new: int, known: int, width: float
+    name: str, rates: Rates, shipped: Rates, film_s: dict[str, float], again: float, new: int, known: int, width: float
 ) -> StepPlan:
     """What a step costs for the new films, and for the share `again` of those known."""
     films = new + round(known * again)
     seconds = film_s["new"] + film_s["known"] * again
-    rate: Rate | None = rates.steps.get(name) or SHIPPED.steps.get(name)
+    rate: Rate | None = rates.steps.get(name) or shipped.steps.get(name)
     if rate is None:
         return StepPlan(name, films, None, None, None, None, None)
     spent = rate.seconds * seconds

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from storage.atomic import write_json
 from storage.catalog import Catalog
+from storage.errors import NotFound
 from storage.layout import Root
 
 Row = Mapping[str, Any]
@@ -49,24 +52,33 @@ class Rates:
     films_measured: int = 0
 
 
-SHIPPED = Rates(
-    where="shipped with the program: measured on one core of a 2-core x86-64 virtual machine without a GPU, on twelve "
-    "films of one person, 2.4 s each at 160×160 px and 25/s, profile studio",
-    steps={
-        "tracks": Rate(0.41, 0.41, 0.42, 0.3, 12, True),
-        "crops": Rate(0.043, 0.043, 0.49, 0.3, 12),
-        "sync": Rate(0.027, 0.027, 0.49, 0.3, 12),
-        "sound": Rate(0.006, 0.006, 0.49, 0.3, 12),
-        "action_units": Rate(0.015, 0.015, 0.49, 0.3, 12),
-        "caption": Rate(0.025, 0.025, 0.49, 0.3, 12),
-    },
-    version_bytes=180_000,
-    step_bytes=220_000,
-    start_s=12.0,
-    pixels=25_600.0,
-    measured_here=False,
-)
-"""Rates for a root that has none of its own yet."""
+SHIPPED = Path(__file__).with_name("rates.json")
+
+
+def shipped_rates(path: Path = SHIPPED) -> Rates:
+    """Rates for a root that has none of its own yet; they say where they were measured."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    steps = {name: Rate(**entry) for name, entry in values.pop("steps").items()}
+    return Rates(**values, steps=steps, measured_here=False)
+
+
+def ship(root: Root, where: str, path: Path = SHIPPED) -> None:
+    """Make the rates of a root's ledger those that are shipped: by processor time, as on a machine that is not busy.
+
+    Args:
+        where: on what machine, what films and which profile they were measured.
+
+    Raises:
+        NotFound: nothing was measured in this root yet.
+    """
+    rates = measured_rates(root)
+    if rates is None:
+        raise NotFound(f"{root}: nothing was measured here yet", "preprocess some films first")
+    steps = {name: asdict(replace(rate, seconds=rate.cpu_seconds)) for name, rate in rates.steps.items()}
+    values = asdict(replace(rates, where=f"shipped with the program: {where}", steps={})) | {"steps": steps}
+    values.pop("measured_here")
+    write_json(path, json.loads(json.dumps(values), parse_float=lambda text: float(f"{float(text):.3g}")))
+
 
 MANY_FILMS = 2000
 """Films of the ledger that are looked at: more tell nothing new."""
@@ -99,7 +111,7 @@ def measured_rates(root: Root) -> Rates | None:
     return Rates(
         where=f"this root's ledger: {len(films):,} films of {total / 60:,.1f} min",
         steps=steps,
-        version_bytes=_version_bytes(root, films.values()) or SHIPPED.version_bytes,
+        version_bytes=_version_bytes(root, films.values()),
         step_bytes=_tree_bytes(root.cache / "steps") / max(1e-9, sum(float(r["duration_s"]) for r in sources)),
         start_s=_start_s(catalog, worked),
         pixels=sum(pixels) / max(1, len(pixels)),
@@ -131,8 +143,6 @@ def _rate(sums: Mapping[str, list[float]], films: Mapping[str, float], whole_fil
 
 def _start_s(catalog: Catalog, worked: Mapping[str, float]) -> float:
     """What runs took beside their steps, the least of them: loading, joining, the catalog, the report."""
-    import json
-
     rests = []
     for row in _rows(catalog, "runs", ("run_id", "command", "seconds", "config")):
         if str(row["command"]).startswith("preprocess") and row["run_id"] in worked and row["seconds"]:
@@ -140,7 +150,7 @@ def _start_s(catalog: Catalog, worked: Mapping[str, float]) -> float:
             at_once = 1 if runtime.get("in_process") else max(1, runtime.get("actors") or 1)
             rests.append(row["seconds"] - worked[row["run_id"]] / at_once)
     rests = [rest for rest in rests if rest > 0]
-    return min(rests) if rests else SHIPPED.start_s
+    return min(rests) if rests else 0.0
 
 
 def _version_bytes(root: Root, films: Iterable[Row]) -> float:

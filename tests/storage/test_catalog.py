@@ -82,7 +82,7 @@ def test_search_by_meaning_face_and_words(filled: Catalog) -> None:
 
 def test_wrong_questions_are_answered_with_what_is_right(filled: Catalog) -> None:
     filled.upsert("runs", {"run_id": "r", "status": "running"})
-    with pytest.raises(UsageError, match="sources, clips, renders"):
+    with pytest.raises(UsageError, match="sources, clips, steps, renders"):
         filled.rows("films")
     with pytest.raises(UsageError, match="nonsense"):
         filled.rows("clips", "nonsense = 3")

@@ -11,11 +11,12 @@ import pytest
 
 from storage import media
 from storage.catalog import Catalog
+from storage.errors import NotFound
 from storage.layout import Root
 from storage.media_glance import glance
 from tasks.config import Config, load_config
 from tasks.estimate import estimate
-from tasks.estimate_rates import measured_rates
+from tasks.estimate_rates import measured_rates, ship, shipped_rates
 from tasks.preprocess import preprocess_many
 from tasks.sources import Source
 from tasks.steps.accounts import ledger_rows
@@ -70,6 +71,17 @@ def test_rates_come_from_the_ledger(tmp_path: Path, config: Config, films: list[
     assert plan.wall_low < plan.wall_s < plan.wall_high
     assert plan.seconds == pytest.approx(sum(step.seconds or 0 for step in plan.steps))
     assert estimate(films, config, workers=4).wall_s < plan.wall_s
+
+
+def test_rates_can_be_shipped(tmp_path: Path, config: Config) -> None:
+    with pytest.raises(NotFound):
+        ship(Root(config.root), "nowhere", tmp_path / "rates.json")
+    ledger(Path(config.root), 3, 2.0)
+    ship(Root(config.root), "a machine", tmp_path / "rates.json")
+    rates = shipped_rates(tmp_path / "rates.json")
+    assert rates.where == "shipped with the program: a machine" and not rates.measured_here
+    assert rates.steps["tracks"].seconds == rates.steps["tracks"].cpu_seconds == pytest.approx(1.0)
+    assert set(shipped_rates().steps) >= {"tracks", "crops", "sync", "caption"}
 
 
 def test_costs_need_prices(config: Config, films: list[Source]) -> None:
