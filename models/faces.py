@@ -199,29 +199,26 @@ class FaceAnalyzer:
     def _load(self, threads: int | None) -> FaceAnalysis:
         options = _session_options(threads)
         folder = self.path
-        with tempfile.TemporaryDirectory(prefix="dubwright-pack-") as aside:
-            if self.path.is_file():  # FaceAnalysis takes folders only, and would load the file's neighbours with it
-                folder = Path(aside)
-                (folder / self.path.name).symlink_to(self.path.resolve())
-            elif not self.path.is_dir() or not any(self.path.glob("*.onnx")):
-                raise MissingPack(
-                    f"the face pack {self.path} is empty",
-                    "Train it: dubwright train --stage detector, landmarks, recogniser.",
-                )
-            try:
-                app = FaceAnalysis(name=str(folder), allowed_modules=list(TASKS), sess_options=options)
-            except AssertionError as error:
-                raise UnusablePack(
-                    f"no face detector among the files of {self.path}", "Use an SCRFD file or a whole insightface pack."
-                ) from error
-            except Exception as error:  # onnxruntime's exceptions share no public base class
-                raise UnusablePack(
-                    f"cannot load face pack {self.path}: {error}", "The file may be cut off: copy it again."
-                ) from error
-        if self.path.is_file():
-            # Read again when a new input size asks for a session of its own.
-            app.det_model.model_file = str(self.path)
-        return app
+        if self.path.is_file():  # FaceAnalysis takes folders only, and would load the file's neighbours with it
+            # Kept as long as the analyzer: a new input size reads the file again.
+            self._aside = tempfile.TemporaryDirectory(prefix="dubwright-pack-")
+            folder = Path(self._aside.name)
+            (folder / self.path.name).symlink_to(self.path.resolve())
+        elif not self.path.is_dir() or not any(self.path.glob("*.onnx")):
+            raise MissingPack(
+                f"the face pack {self.path} is empty",
+                "Train it: dubwright train --stage detector, landmarks, recogniser.",
+            )
+        try:
+            return FaceAnalysis(name=str(folder), allowed_modules=list(TASKS), sess_options=options)
+        except AssertionError as error:
+            raise UnusablePack(
+                f"no face detector among the files of {self.path}", "Use an SCRFD file or a whole insightface pack."
+            ) from error
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            raise UnusablePack(
+                f"cannot load face pack {self.path}: {error}", "The file may be cut off: copy it again."
+            ) from error
 
     def detect(self, frame: NDArray[np.uint8], embed: bool = True) -> list[Face]:
         """Faces of a frame, uint8 RGB [H,W,3], best score first; ``embed=False`` spares the recogniser's time."""

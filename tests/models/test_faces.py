@@ -234,6 +234,12 @@ def test_a_lone_detector_finds_real_people_and_says_what_it_made_up(name: str, c
 
 
 @real_weights
+def test_the_shipped_detector_serves_alone_at_any_frame_size() -> None:
+    lone = FaceAnalyzer(PACKS / "studio" / "faces" / "det_studio.onnx")
+    for shape in ((216, 384, 3), (480, 480, 3)):
+        assert lone.detect(np.zeros(shape, np.uint8)) == []
+
+
 def test_a_lone_detector_does_not_take_its_neighbours_along(tmp_path: Path) -> None:
     shutil.copy(SCRFD, tmp_path / "only.onnx")
     shutil.copy(PACKS / "studio" / "faces" / "rec_studio.onnx", tmp_path / "rec_studio.onnx")
