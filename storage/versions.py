@@ -159,6 +159,8 @@ def make_whole(place: Root, folder: Path) -> list[str]:
     Raises:
         DubwrightError: they are not, and cannot be brought back.
     """
+    if not place.is_local:
+        place.pull(places_file(folder))
     if not folder.is_dir():
         restore(place, folder)
         return ["all files"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from storage.versions import (
     show_version,
     tag_version,
 )
+from tests.conftest import PROJECT
 
 
 def clip(number: int, **changes: Any) -> dict[str, Any]:
@@ -159,3 +163,52 @@ def test_unknown_names_are_answered_with_those_that_exist(tmp_path: Path) -> Non
         show_version(tmp_path, "talks@ffff")
     with pytest.raises(UsageError, match="looks like a version"):
         tag_version(tmp_path, "talks", "beef")
+
+
+@pytest.mark.slow
+def test_a_version_comes_from_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = "memory://bucket/versions"
+    monkeypatch.setenv("DUBWRIGHT_MIRROR", str(tmp_path / "one machine"))
+    version = commit_version(root, "talks", shards(tmp_path / "rows", [clip(i) for i in range(4)]), "the first")
+    monkeypatch.setenv("DUBWRIGHT_MIRROR", str(tmp_path / "another"))
+    found = checkout_version(root, "talks", make_current=False)
+    assert (found.version, found.message, found.rows) == (version, "the first", 4)
+    rows = list(read_rows(found.path))
+    assert {entry["source_uri"] for entry in rows} == {"/footage/0.mp4", "/footage/1.mp4"}
+    assert all(len(entry["crops"]) == 3 for entry in rows)
+    more = commit_version(root, "talks", shards(tmp_path / "rows", [clip(9)]), base=version)
+    assert len(list(read_rows(show_version(root, f"talks@{more}").path))) == 5
+
+
+_COMMIT = """
+import sys
+from storage.versions import commit_version
+print("ready", flush=True)
+print(commit_version(*sys.argv[1:4]))
+"""
+
+
+@pytest.mark.slow
+def test_a_commit_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    rows = shards(tmp_path / "rows", [clip(i) for i in range(40)])
+    calm = commit_version(tmp_path / "calm", "talks", rows)
+    command = [sys.executable, "-c", _COMMIT, str(tmp_path / "root"), "talks", str(rows)]
+    for wait_s in (0.05, 0.6, 1.2):
+        with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+            time.sleep(wait_s)
+            process.kill()
+    assert commit_version(tmp_path / "root", "talks", rows) == calm
+    folders = [tmp_path / name / "datasets" / "talks" for name in ("root", "calm")]
+    files = [
+        {
+            str(path.relative_to(place)): path.read_bytes()
+            for path in sorted((place / calm).rglob("*"))
+            if path.is_file()
+        }
+        for place in folders
+    ]
+    assert files[0] == files[1]
+    names = [{path.name for path in place.iterdir()} for place in folders]
+    assert names[0] == names[1]
+    assert list((tmp_path / "root" / "cache" / "gathering").iterdir()) == []
