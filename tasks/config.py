@@ -23,6 +23,7 @@ from tasks.config_sections import (
     Evaluate,
     Faces,
     Model,
+    People,
     Preprocess,
     Render,
     Runtime,
@@ -52,6 +53,7 @@ class Config(Section):
     preprocess: Preprocess = Preprocess()
     audio: Audio = Audio()
     captions: Captions = Captions()
+    people: People = People()
     model: Model = Model()
     render: Render = Render()
     train: Train = Train()

@@ -128,6 +128,12 @@ class Captions(Section):
         return check_template(template)
 
 
+class People(Section):
+    same_speaker: float = Field(
+        default=0.6, ge=-1, le=1, description="mean identity cosine from which clips without a label are one speaker"
+    )
+
+
 class Model(Section):
     """Shapes of the diffusion model. Widths are channels."""
 

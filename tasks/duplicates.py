@@ -25,8 +25,8 @@ from models.speech import log_mel
 
 SAME_SOUND = 0.5
 """Least likeness of two sounds: 1 - 2 × share of differing bits; 0 of unrelated ones."""
-SAME_MOTION = 0.6
-"""Least likeness of two motions: 1 of the same, about 0 of unrelated ones."""
+SAME_MOTION = 0.55
+"""Least likeness of two motions, the mean of the face's and the head's: 1 of the same, about 0 of unrelated ones."""
 SAME_FACE = 0.8
 """Least correlation of the two mean faces."""
 MOST_SHIFT_S = 0.3
@@ -264,7 +264,7 @@ def _sound_likeness(one: Fingerprint, other: Fingerprint, shift: int) -> float:
 
 
 def _motion_likeness(one: Fingerprint, other: Fingerprint, shift: float) -> float:
-    """The lesser likeness of face and way: 1 - difference over what both move; what hardly moves is like itself."""
+    """Mean likeness of face and way: 1 - difference over what both move; what hardly moves is like itself."""
     found = []
     for a, b, noise in ((one.cells, other.cells, _CELL_NOISE), (one.path, other.path, _PATH_NOISE)):
         near = round(shift * _PICTURE_HZ)
@@ -276,7 +276,7 @@ def _motion_likeness(one: Fingerprint, other: Fingerprint, shift: float) -> floa
                 moved = float((x**2).mean() + (y**2).mean()) + 2 * noise**2
                 best = max(best, 1 - float(((x - y) ** 2).mean()) / moved)
         found.append(best)
-    return min(found)
+    return sum(found) / len(found)
 
 
 def _overlap(a: NDArray[Any], b: NDArray[Any], shift: int) -> tuple[NDArray[Any], NDArray[Any]]:

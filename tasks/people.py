@@ -1,7 +1,7 @@
 """Who is the same person: clips without a speaker label are grouped by the likeness of their faces.
 
 Agglomerative clustering with average linkage (UPGMA, Sokal & Michener 1958) over unit face embeddings: the two groups
-whose members are most alike on average are joined, as long as that average reaches `tracks.same_person`. In each round
+whose members are most alike on average are joined, as long as that average reaches `people.same_speaker`. In each round
 all pairs that are each other's nearest are joined at once, which gives the same groups in a few matrix products. Clips
 of one track are one person from the start, faces seen side by side never are, and neither are two labels.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.config_sections import Tracks
+from tasks.config_sections import People
 
 LABEL, FACE = "label", "face"
 PREFIX = "face-"
@@ -43,7 +43,7 @@ def cluster_speakers(
         same_person: least average cosine of two groups that are one person; None: that of the configuration.
         before: clip_id → speaker of the version before.
     """
-    least = Tracks().same_person if same_person is None else same_person
+    least = People().same_speaker if same_person is None else same_person
     entries = sorted((dict(entry) for entry in rows), key=lambda entry: str(entry["clip_id"]))
     found = {str(entry["clip_id"]): str(entry["speaker"]) for entry in entries if _label(entry)}
     members, sums = _seeds(entries)

@@ -22,7 +22,7 @@ data, for no test may show it; what was chosen by does not become a test."""
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """of: source_id → split. moved: source_id → (split given, split now), where one person had sources in two splits."""
+    """of: source_id → split. moved: source_id → (split given, split now), where one person had two splits."""
 
     of: dict[str, str]
     moved: dict[str, tuple[str, str]]
@@ -51,7 +51,8 @@ def plan_splits(
         clips: rows with source_id, speaker, identity (unit vector or None) and split (kept where a corpus or an earlier
             version gives it); where known clip_id, track_id, start_s, end_s, speaker_source.
         shares: of train, val and test; they need not add up to 1.
-        same_person: least average cosine of the faces of one person.
+        same_person: least average cosine of faces that might be one person. Lower than what names speakers
+            (`people.same_speaker`): two people in one split do no harm, one person in two does.
     """
     groups = _Groups()
     given: dict[str, str] = {}
@@ -67,9 +68,8 @@ def plan_splits(
     speakers = cluster_speakers(entries, same_person)
     owners: dict[str, str] = {}
     for entry in entries:
-        speaker = speakers.get(str(entry["clip_id"]))
-        if speaker is not None:
-            groups.join(str(entry["source_id"]), owners.setdefault(speaker, str(entry["source_id"])))
+        for speaker in {speakers.get(str(entry["clip_id"])), entry["speaker"] or None} - {None}:
+            groups.join(str(entry["source_id"]), owners.setdefault(str(speaker), str(entry["source_id"])))
     placed = _place(groups, given, shares)
     moved = {source: (said, placed[source]) for source, said in given.items() if placed[source] != said}
     return SplitPlan(placed, moved)

@@ -12,13 +12,13 @@ from tasks.config import Config
 from tasks.exams.acted import acted, person
 from tasks.exams.registry import Finding
 from tasks.experts import Experts
-from tasks.people import cluster_speakers
+from tasks.people import FACE, cluster_speakers
 from tasks.splits import assign_splits
 from tasks.studio.takes import MOODS
 
 PEOPLE, CLIPS, FRAMES = 60, 4, 4
 QUICK = (8, 3, 2)
-F1_ASKED, PURITY_ASKED = 0.95, 0.97
+F1_ASKED, PURITY_ASKED = 0.8, 0.95
 
 
 def exam(config: Config, experts: Experts, quick: bool, seed: int) -> list[Finding]:
@@ -51,7 +51,7 @@ def exam(config: Config, experts: Experts, quick: bool, seed: int) -> list[Findi
 
 def findings(rows: list[dict[str, Any]], config: Config) -> list[Finding]:
     """Of rows with `truth`: who is really shown."""
-    labels = cluster_speakers(rows, config.tracks.same_person)
+    labels = cluster_speakers(rows, config.people.same_speaker)
     truth = {row["clip_id"]: row["truth"] for row in rows}
     same = {(a, b) for a, b in combinations(sorted(truth), 2) if truth[a] == truth[b]}
     joined = {(a, b) for a, b in combinations(sorted(labels), 2) if labels[a] == labels[b]}
@@ -61,16 +61,25 @@ def findings(rows: list[dict[str, Any]], config: Config) -> list[Finding]:
     for clip_id, label in labels.items():
         inside[label][truth[clip_id]] += 1
     purity = sum(max(count.values()) for count in inside.values()) / max(len(labels), 1)
-    splits = assign_splits(rows, config.preprocess.splits, config.tracks.same_person)
-    shown: dict[int, set[str]] = defaultdict(set)
-    for row in rows:
-        shown[row["truth"]].add(splits[row["source_id"]])
-    torn = sum(len(where) > 1 for where in shown.values())
-    people = len(shown)
+    people = len(set(truth.values()))
+    found = [row | {"speaker": labels.get(row["clip_id"]), "speaker_source": FACE} for row in rows]
+    named = [row | {"speaker": str(row["truth"])} for row in rows]
     return [
         Finding("pairwise F1", 2 * precision * recall / max(precision + recall, 1e-9), F1_ASKED, "", cases=len(same),
                 note=f"precision {precision:.3f}, recall {recall:.3f}"),
         Finding("purity", purity, PURITY_ASKED, "", cases=len(labels)),
         Finding("clusters a person", len(inside) / max(people, 1), None, "", False, cases=people),
-        Finding("people in two splits", torn, 0, "people", False, cases=people),
+        Finding("speakers in two splits", _torn(found, "speaker", config), 0, "speakers", False, cases=len(inside)),
+        Finding("labelled people in two splits", _torn(named, "truth", config), 0, "people", False, cases=people),
+        Finding("unlabelled people in two splits", _torn(rows, "truth", config), None, "people", False, cases=people,
+                note="every clip a source of its own"),
     ]  # fmt: skip
+
+
+def _torn(rows: list[dict[str, Any]], key: str, config: Config) -> int:
+    """How many values of `key` have clips in more than one split."""
+    splits = assign_splits(rows, config.preprocess.splits, config.tracks.same_person)
+    shown: dict[Any, set[str]] = defaultdict(set)
+    for row in rows:
+        shown[row[key]].add(splits[row["source_id"]])
+    return sum(len(where) > 1 for where in shown.values())

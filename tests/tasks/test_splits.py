@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.ids import content_id
-from tasks.splits import assign_splits
+from tasks.splits import assign_splits, plan_splits
 
 SHARES = (0.8, 0.1, 0.1)
 
@@ -71,3 +71,27 @@ def test_no_clips_no_splits() -> None:
 def test_few_people_are_there_to_be_trained_on(first: int, count: int) -> None:
     splits = assign_splits([clip(content_id(first + number)) for number in range(count)], SHARES, 0.35)
     assert "train" in splits.values()
+
+
+def test_a_clip_that_joins_two_splits_keeps_training_data_out_of_the_tests() -> None:
+    names = ids(40)
+    before = {names[0]: "test", names[1]: "train", names[2]: "val", names[3]: "test"}
+    rows = [clip(names[0], "Ada", split="test"), clip(names[1], "Ben", split="train")]
+    rows += [clip(names[2], "Cleo", split="val"), clip(names[3], "Dan", split="test")]
+    joins = [clip(names[4], "Ada"), clip(names[4], "Ben"), clip(names[5], "Cleo"), clip(names[5], "Dan")]
+    plan = plan_splits([*rows, *joins], SHARES, 0.35)
+    assert {plan.of[names[i]] for i in (0, 1, 4)} == {"train"}
+    assert {plan.of[names[i]] for i in (2, 3, 5)} == {"val"}
+    assert plan.moved == {names[0]: ("test", "train"), names[3]: ("test", "val")}
+    assert plan_splits(rows, SHARES, 0.35).moved == {}
+    assert plan_splits(rows, SHARES, 0.35).of == before
+
+
+def test_splits_do_not_depend_on_the_order_of_the_clips() -> None:
+    rng = np.random.default_rng(3)
+    faces = np.eye(512, dtype=np.float32)[rng.integers(0, 30, 90)] + 0.02 * rng.standard_normal((90, 512))
+    rows = [
+        clip(name, identity=face / np.linalg.norm(face)) | {"clip_id": name}
+        for name, face in zip(ids(90), faces, strict=True)
+    ]
+    assert assign_splits(rows, SHARES, 0.35) == assign_splits(rows[::-1], SHARES, 0.35)
