@@ -2,6 +2,10 @@
 
 Lips that fit the sound (`tasks.lip_sync`, evidence) decide, movement of the mouth helps, speech spans say when there is
 anything to decide. Decisions are made over about half a second, and changing one's mind within a sentence has a price.
+
+A sync expert can be blind to the faces of some footage: then no face has an offset that stands out, and a mouth that is
+lively for seconds of speech is taken for the speaker's by its movement alone. A listener who chews all that time, alone
+in view or among others who are silent too, is the price.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ _STILL, _MOTION_WEIGHT = 0.8, 0.4  # grey levels from frame to frame at 25 fps; 
 _SWITCH, _SWITCH_IN_PAUSE = 5.0, 1.0  # units · frames
 _PAUSE_S = 0.2
 _ENOUGH_S = 4.0
+_LIVELY = 1.5  # mean grey levels from frame to frame: twice what people who listen show, half of what speakers do
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,17 @@ def who_is_speaking(faces: Sequence[Watched], speech: Sequence[Span]) -> list[ND
     heard = inside(speech, times)
     fits = [_fit(face, times) for face in faces]
     bar = _bar([fit[heard & np.isfinite(fit)] for fit, face in zip(fits, faces, strict=True) if face.sure])
+    blind = not any(face.sure for face in faces)
     scores = np.full((count, len(faces) + 1), -np.inf)
     scores[:, 0] = 0.0
     for column, (face, fit) in enumerate(zip(faces, fits, strict=True), 1):
         seen = np.isfinite(fit)
-        scores[seen, column] = (fit[seen] - bar) / _UNIT + _MOTION_WEIGHT * _moves(face, times[seen])
+        motion = _motion(face, times[seen])
+        moves = np.clip(np.log(np.maximum(motion, 1e-3) / _STILL), -1.5, 1.5)
+        agreed = (fit[seen] - bar) / _UNIT
+        if blind and heard[seen].sum() * GRID_S >= _ENOUGH_S and motion[heard[seen]].mean() >= _LIVELY:
+            agreed = np.maximum(agreed, 0)
+        scores[seen, column] = agreed + _MOTION_WEIGHT * moves
     at = np.flatnonzero(heard)
     chosen = np.zeros(count, np.int64)
     if len(at):
@@ -110,12 +121,11 @@ def _bar(sure: Sequence[NDArray[np.float64]]) -> float:
     return float(np.clip(0.5 * np.percentile(values, 90), LOWEST_BAR, HIGHEST_BAR))
 
 
-def _moves(face: Watched, times: Floats) -> NDArray[np.float64]:
-    """How lively the mouth is, in e-folds over a still one, -1.5 … 1.5."""
+def _motion(face: Watched, times: Floats) -> NDArray[np.float64]:
+    """Smoothed motion of the mouth [N] on the grid, in grey levels from frame to frame at 25 fps."""
     interval = float(np.median(np.diff(face.pts))) if len(face.pts) > 1 else GRID_S
     motion = np.interp(times, face.pts, np.asarray(face.motion, np.float64) * GRID_S / max(interval, 1e-3))
-    smooth = gaussian_filter1d(motion, _SMOOTH_S / GRID_S, mode="nearest")
-    return np.clip(np.log(np.maximum(smooth, 1e-3) / _STILL), -1.5, 1.5)
+    return np.asarray(gaussian_filter1d(motion, _SMOOTH_S / GRID_S, mode="nearest"), np.float64)
 
 
 def _cheapest_path(scores: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[np.int64]:

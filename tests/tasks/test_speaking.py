@@ -75,5 +75,14 @@ def test_without_an_expert_the_mouth_that_moves_decides() -> None:
     assert one.all() and not two.any()
 
 
+def test_where_the_expert_is_blind_a_lively_mouth_speaks() -> None:
+    moving = Watched(PTS, np.zeros(200), 2.5 + 0 * PTS, False)
+    still = Watched(PTS, np.zeros(200), 0.4 + 0 * PTS, False)
+    one, two = who_is_speaking([moving, still], ALWAYS)
+    assert one.all() and not two.any()
+    assert not who_is_speaking([moving], [(0.0, 2.0)])[0].any()  # too little to tell
+    assert not who_is_speaking([moving, face((0, 200))], ALWAYS)[0].any()  # it is not blind
+
+
 def test_inside_spans() -> None:
     assert inside([(0.0, 0.1), (0.2, 0.3)], np.array([0.0, 0.1, 0.25, 0.3])).tolist() == [True, False, True, False]
