@@ -76,6 +76,8 @@ class Preprocess(Section):
     )
     min_exposure: Share = Field(default=0.08, description="least mean luma of the face")
     max_exposure: Share = Field(default=0.95, description="greatest mean luma of the face")
+    min_face_inside: Share = Field(default=0.85, description="least share of the face within the picture")
+    max_occlusion: Share = Field(default=0.75, description="greatest share of the lower face that is covered")
     max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(default=60.0, description="greatest mean |yaw|; degrees")
     min_sync_confidence: float = Field(
         default=0.0, description="least sync confidence; distance units; 0 measures only"

@@ -118,8 +118,9 @@ class CutEvidence:
         change = float(now.cells.mean())
         raw = float(np.abs(now.thumb - before.thumb).mean())
         alike = _correlation(now.normal, before.normal)
-        visible = min(float(now.thumb.std()), float(before.thumb.std())) > _NOISE  # black has the structure of noise
-        lit = visible and alike > _ALIKE and raw > _LIT * change
+        if min(float(now.thumb.std()), float(before.thumb.std())) < _NOISE:
+            alike = min(alike, 0.0)  # black has no structure but that of what the encoder left
+        lit = alike > _ALIKE and raw > _LIT * change
         return Break(at, jump, alike, lit, self._passes(here, change))
 
     def _passes(self, here: int, change: float) -> bool:

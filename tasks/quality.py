@@ -1,4 +1,4 @@
-"""What can be told of a face from its picture and its points: sharpness, exposure, size, head pose."""
+"""What can be told of a face from its picture and its points: sharpness, exposure, size, head pose, what is in view."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.landmarks106 import kps_from
+from tasks import crops
+from tasks.occlusion import occlusion
+
+__all__ = ["HEAD", "blur", "exposure", "face_height", "face_inside", "head_pose", "occlusion"]
+
 HEAD = np.array(
     [[-0.50, 0.0, 0.0], [0.50, 0.0, 0.0], [0.0, 0.42, 0.42], [-0.40, 1.00, 0.06], [0.40, 1.00, 0.06]], dtype=np.float64
 )
 """The five points of an average head in eye distances: x to the image's right, y down, z towards the camera."""
+
+_FACE_MIDDLE, _FACE_RADII = (0.5, 0.56), (0.30, 0.38)  # of the ellipse that a face fills in the aligned crop
 
 
 def blur(crop: NDArray[np.uint8]) -> float:
@@ -30,6 +38,31 @@ def face_height(bbox: NDArray) -> NDArray[np.float64]:
     """Height in pixels of boxes [..., 4]."""
     bbox = np.asarray(bbox, dtype=np.float64)
     return np.asarray(bbox[..., 3] - bbox[..., 1])
+
+
+def face_inside(face: NDArray, width: int, height: int) -> NDArray[np.float64]:
+    """Share 0..1 of a face that lies within the picture, float64 [T].
+
+    Args:
+        face: boxes [T,4], five points [T,5,2] or landmarks [T,106,2], frame pixels.
+        width, height: of the frame.
+
+    Of points the face is the ellipse that it fills in the crop aligned on eyes and nose. The smaller of what box and
+    points say is to be trusted: some detectors end boxes at the picture's edge, and all push points inside it.
+    """
+    face = np.asarray(face, dtype=np.float64)
+    if face.shape[-1] == 4:
+        x0, y0, x1, y1 = np.moveaxis(face, -1, 0)
+        across = np.clip(x1, 0, width) - np.clip(x0, 0, width)
+        down = np.clip(y1, 0, height) - np.clip(y0, 0, height)
+        return np.asarray(across * down / np.maximum((x1 - x0) * (y1 - y0), 1e-9))
+    points = face if face.shape[-2] == 5 else kps_from(face)
+    x, y = np.meshgrid(np.linspace(-1, 1, 25), np.linspace(-1, 1, 25))
+    disc = np.stack([x, y], axis=-1)[np.hypot(x, y) <= 1]
+    ellipse = (np.array(_FACE_MIDDLE) + disc * np.array(_FACE_RADII)) * crops.CROP_SIZE
+    placed = np.stack([crops.transform_points(crops.invert(one), ellipse) for one in crops.crop_matrices(points)])
+    inside = (placed >= -0.5) & (placed <= np.array([width - 0.5, height - 0.5]))
+    return np.asarray(inside.all(axis=-1).mean(axis=-1))
 
 
 def head_pose(kps: NDArray) -> NDArray[np.float64]:
