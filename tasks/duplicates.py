@@ -151,16 +151,14 @@ def find_duplicates(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, f
     for first, second in sorted(_candidates(prints)):
         partners[second].append(first)
     found: dict[str, tuple[str, float]] = {}
-    gone: set[int] = set()
+    stands_for: dict[int, int] = {}
     for place in sorted(partners):
         mine = read_fingerprint(prints[place])
-        for better in partners[place]:
-            if better in gone:
-                continue
+        for better in sorted({stands_for.get(partner, partner) for partner in partners[place]}):
             alike = likeness(read_fingerprint(prints[better]), mine)
             if alike > 0:
                 found[entries[place][1]] = (entries[better][1], round(alike, 4))
-                gone.add(place)
+                stands_for[place] = better
                 break
     return found
 
