@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flows.command import Command, command
+from flows.command import Command, command, listing
 from flows.console import duration, table
 from flows.options import Options
 from flows.server import prefect_api
@@ -68,12 +69,18 @@ def preprocess(
         str | None,
         typer.Option("--retry", metavar="failed", help="failed: do again what failed before, quarantined clips too."),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Only tell what would be done, how long it takes, what it leaves and costs."),
+    ] = False,
     note: Note = None,
 ) -> Outcome:
     """Build or extend a dataset version from footage."""
     places = [_existing_source(source) for source in sources]
     if retry not in (None, "failed"):
         raise UsageError(f"--retry {retry}: there is nothing else to retry than failed", "write --retry failed")
+    if plan:
+        return _planned(options, places, corpus_layout)
     result = _flow(
         options, "preprocess", "preprocess", sources=places, dataset=dataset, message=message,
         corpus_layout=corpus_layout, retry_failed=retry is not None,
@@ -232,13 +239,26 @@ def _finished(result: dict[str, Any], more: str = "") -> Outcome:
     ]  # fmt: skip
     columns = [name for name in ("input", "status", "output", "reason") if any(row[name] for row in rows)]
     shown = table(rows, columns) if rows and not result.get("table") else ""
-    parts = [result.get("table", ""), result.get("verdict", ""), more, shown]
+    steps = table(result["steps"]) if result.get("steps") else ""
+    parts = [result.get("table", ""), result.get("verdict", ""), more, shown, steps]
     if len(result["items"]) > ITEMS_SHOWN:
         parts.append(f"… and {len(result['items']) - ITEMS_SHOWN} more (in the report, or with --json)")
     counts = ", ".join(f"{count} {status}" for status, count in result["counts"].items())
     parts.append(f"{counts} in {duration(result['seconds'])}\nreport: {result['report']}")
     code = int(bool(result["counts"]["rejected"] or result["counts"]["failed"]))
     return result, "\n\n".join(part for part in parts if part), code
+
+
+def _planned(options: Options, places: list[str], corpus_layout: str) -> Outcome:
+    """What `preprocess` would do, without doing it."""
+    from flows.planning import plan_text
+    from tasks.estimate import estimate
+    from tasks.probe import find_sources
+
+    started = time.monotonic()
+    config = options.config()
+    found = estimate(find_sources(places, corpus_layout, config.root), config)
+    return {**listing([], started), "plan": found.as_dict()}, plan_text(found), 0
 
 
 def _existing(path: Path | None) -> Any:

@@ -21,9 +21,12 @@ from tasks.config import Config
 from tasks.corpora.registry import AUTO, layout_named
 from tasks.preprocess import preprocess_many
 from tasks.probe import Source, find_sources
+from tasks.report_version import version_page
 from tasks.steps.accounts import ledger_rows, step_table
 
 REPORT_CLIPS = 36  # thumbnails
+PAGE = "dataset"
+"""Folder of the dataset's page within a report."""
 
 
 @flow(name="preprocess", description="Build or extend a dataset version from footage.")
@@ -91,7 +94,9 @@ def catalogue_clips(built: Built, config: Config, run_id: str) -> str:
 
 
 def show_dataset(run: Run, built: Built, dataset: str) -> None:
-    """The version into the report: its clips, thumbnails of some of them, what was left out."""
+    """The version into the report: its clips, thumbnails of some of them, what was left out; and a page of its own with
+    contact sheets and distributions."""
+    page = version_page(run.root, f"{dataset}@{built.version}", run.report.parent / PAGE)
     pictured = {
         row["clip_id"]: row["crops"]
         for row in islice(read_rows(built.folder, ["clip_id", "status", "crops"]), REPORT_CLIPS * 4)
@@ -106,6 +111,7 @@ def show_dataset(run: Run, built: Built, dataset: str) -> None:
             "version": f"{dataset}@{built.version}", "sources": len(built.sources), "clips kept": len(kept),
             "left out": len(built.clips) - len(kept), "frames": frames,
             "people": len({clip["speaker"] for clip in kept if clip["speaker"]}),
+            "page": f"{PAGE}/{page.name}",
         },
     )  # fmt: skip
 

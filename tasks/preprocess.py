@@ -26,7 +26,7 @@ from tasks import cluster
 from tasks.assembly import Built, Item, assemble, previous_version, verdict_rows
 from tasks.config import Config
 from tasks.experts import Experts, expert_versions, load_experts
-from tasks.probe import probe_source, source_key
+from tasks.probe import at_hand, probe_source, source_key
 from tasks.sources import Source
 from tasks.steps.keys import Inputs, step_keys
 from tasks.steps.recipe import TRACKS, recipe
@@ -66,13 +66,15 @@ class SourceWorker:
 
     def _take(self, source: Source, key: str, keys: Mapping[str, str]) -> dict[str, Any]:
         store = Store.of(self._config)
-        source_row, info = probe_source(source, "", self._config)
-        if info is None:
-            write_verdict(store, key, source_row, None, self._config)
-            return {}
-        walk = self.walker(store).walk(source, info, keys)
+        with at_hand(source, self._config) as here:
+            source_row, info = probe_source(here, "", self._config)
+            walk = None if info is None else self.walker(store).walk(here, info, keys)
+        if walk is not None:
+            walk.call(here.uri, source.uri)
+        elif source_row["reason"]:
+            source_row["reason"] = source_row["reason"].replace(here.uri, source.uri)
         write_verdict(store, key, source_row, walk, self._config)
-        return {name: counts.as_dict() for name, counts in walk.tally.items()}
+        return {} if walk is None else {name: counts.as_dict() for name, counts in walk.tally.items()}
 
     def walker(self, store: Store) -> Walker:
         """What takes sources through the steps; the experts are loaded with the first source that needs them."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from storage import media
 from storage.errors import DubwrightError
+from storage.fetching import is_remote
 from storage.ids import content_id
 from tasks.config import Config
 from tasks.probe import source_key
@@ -38,6 +39,8 @@ class Inputs:
 
 
 def _tracks(path: str) -> tuple[str, str]:
+    if is_remote(path):  # what the store says of it has to do: to take it apart, it would have to be fetched
+        return source_key(path), source_key(path)
     try:
         return media.track_digests(path)
     except DubwrightError:
