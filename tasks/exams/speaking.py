@@ -27,7 +27,7 @@ def exam(config: Config, experts: Experts, quick: bool = False, seed: int = 0) -
     same with a listener alone in view, with a speaker alone, with noise for sound, and with small faces.
     """
     rng = np.random.default_rng([seed, 0x5EA])
-    wide, unseen, alone, lone_speaker, small, hush = (list[bool]() for _ in range(6))
+    wide, unseen, alone, lone_speaker, small, hush, pauses = (list[bool]() for _ in range(7))
     sizes, small_sizes = [], []
     for number in range(1 if quick else 4):
         talk = dialogue(seed, number, 1.2 if quick else 2.4, (192, 108) if quick else (256, 144))
@@ -43,6 +43,7 @@ def exam(config: Config, experts: Experts, quick: bool = False, seed: int = 0) -
             if shrink != 1.0:
                 continue
             unseen += right[truth == -1].tolist()
+            pauses += right[truth == NOBODY].tolist()
             for place in (0, 1):
                 own = [one for one, where in zip(seen, places, strict=True) if where == place]
                 for kind, rights in ((False, alone), (True, lone_speaker)):
@@ -62,6 +63,11 @@ def exam(config: Config, experts: Experts, quick: bool = False, seed: int = 0) -
                 cases=len(lone_speaker)),
         Finding("right, noise for sound", float(np.mean(hush)), asked, "share of frames", cases=len(hush)),
     ]  # fmt: skip
+    if not quick:
+        findings.append(
+            Finding("nobody speaks in pauses", float(np.mean(pauses)), None, "share of frames", cases=len(pauses),
+                    note="short pauses within a turn are bridged")
+        )  # fmt: skip
     if small:
         findings.append(
             Finding("right, small faces", float(np.mean(small)), None, "share of speech frames", cases=len(small),

@@ -49,8 +49,9 @@ def exam(config: Config, experts: Experts, quick: bool = False, seed: int = 0) -
         if not seen:
             continue
         face = max(seen, key=lambda one: len(one.pts))
-        shift = int(rng.integers(-SHIFTED, SHIFTED + 1))
-        found = _try(face, slice(None), sound, shift, config, experts, whole)
+        shifts = [int(shift) for shift in rng.integers(-SHIFTED, SHIFTED + 1, 1 if quick else 3)]
+        found = [_try(face, slice(None), sound, shift, config, experts, whole) for shift in shifts][-1]
+        shift = shifts[-1]
         parts = []
         for length, tally in ((1.0, second), (SHORT_S, short)):
             for _ in range(1 if quick else 3):
@@ -78,7 +79,7 @@ def exam(config: Config, experts: Experts, quick: bool = False, seed: int = 0) -
         Finding("silence given an offset", float(np.mean([e != 0 for e in quiet.errors])), 0.0, "share", False,
                 len(quiet.errors), "digital silence, and noise at -65 dBFS"),
         Finding("time", 1000 * whole.work_s / max(whole.footage_s, 1e-9), None, "ms/s", False,
-                note="lips once, sound and search once, per second of footage, one thread"),
+                note="CPU, one thread, per second of footage: lips once, sound and search once"),
     ]  # fmt: skip
 
 
@@ -101,10 +102,10 @@ def _try(
         return piece(sound, first_s - shift / FPS, last_s - shift / FPS)
 
     around = heard(start_s, end_s)
-    began = time.perf_counter()
+    began = time.process_time()
     lips = see_lips(pictures, pts, expert)
     found = find_sync(lips, pts, around, start_s, expert, limit)
-    tally.work_s += time.perf_counter() - began
+    tally.work_s += time.process_time() - began
     tally.footage_s += float(pts[-1] - pts[0]) + 1 / FPS
     tally.errors.append(found.offset_frames - shift)
     tally.sure.append(found.sure)
