@@ -57,7 +57,7 @@ def settle_dataset(clips: Iterable[Mapping[str, Any]], before: Mapping[str, str]
     rows = sorted(clips, key=lambda clip: str(clip["clip_id"]))
     duplicates = find_duplicates(rows) if config.preprocess.drop_duplicates else {}
     rows = [row for row in rows if row["clip_id"] not in duplicates]
-    speakers = cluster_speakers(rows, config.tracks.same_person, before)
+    speakers = cluster_speakers(rows, config.people.same_speaker, before)
     sources = speaker_sources(rows, speakers)
     named = [
         {**row, "speaker": speakers.get(row["clip_id"]), "speaker_source": sources.get(row["clip_id"])} for row in rows

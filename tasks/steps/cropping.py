@@ -14,15 +14,17 @@ from storage import media
 from tasks import crops, masks, quality
 from tasks.config import Config
 from tasks.experts import Experts
+from tasks.occlusion import occlusion
 from tasks.sources import Source
 from tasks.steps.step import Clip
 
 FIELDS = (
     "crop_size", "crops", "masks", "landmarks", "matrices", "pose", "yaw", "pitch", "roll", "blur", "exposure",
-    "identity",
+    "occlusion", "face_inside", "identity",
 )  # fmt: skip
-EMBEDDINGS = 8
-"""Frames of a clip whose face embedding is averaged: spread over the clip, more change little."""
+LOOKS = 8
+"""Frames of a clip, spread over it, whose face embeddings are averaged, and whose lower face is looked at for what may
+cover it: more change little."""
 
 Cropped = tuple[int, dict[str, Any] | Exception, float, float]
 """Number of the clip, its columns or why there are none, seconds and CPU seconds."""
@@ -75,20 +77,30 @@ class _Growing:
         self._blur: list[float] = []
         self._exposure: list[float] = []
         self._embeddings: list[NDArray[np.float32]] = []
-        self._every = max(1, (self.last - self.first) // EMBEDDINGS)
+        self._hidden: list[float] = []
+        self._shape = (0, 0)
+        self._every = max(1, (self.last - self.first) // LOOKS)
         self._matrices: NDArray[np.float64] | None = None
         self._kps: NDArray[np.float32] | None = None
+        self._points: NDArray[np.float32] | None = None
 
     def add(self, index: int, frame: NDArray[np.uint8]) -> None:
         """Frame uint8 [H,W,3] number `index` of the file."""
         if self._matrices is None or self._kps is None:
             self._matrices, self._kps = self._clip["unit_matrices"] * (self._size / crops.CROP_SIZE), self._clip["kps"]
+            points, self._shape = self._clip["source_landmarks"], frame.shape[:2]
+            if points is not None:
+                self._points = np.stack(
+                    [crops.transform_points(m, p) for m, p in zip(self._matrices, points, strict=True)]
+                )
         at = index - self.first
         crop = crops.warp(frame, self._matrices[at], self._size)
         self._blur.append(quality.blur(crop))
         self._exposure.append(quality.exposure(crop))
         self._crops.append(_jpeg(crop, self._config.preprocess.jpeg_quality))
-        if at % self._every == 0 and len(self._embeddings) < EMBEDDINGS:
+        if at % self._every == 0 and at // self._every < LOOKS:
+            if self._points is not None and self._clip["mouth_opening"] is not None:  # points that were measured
+                self._hidden.append(occlusion(crop, self._points[at]))
             embedding = self._experts.faces.embed(frame, self._kps[at])
             if embedding is not None:
                 self._embeddings.append(embedding)
@@ -101,18 +113,22 @@ class _Growing:
             return self._clip.number, lost, self.seconds, self.cpu_seconds
         found: dict[str, Any] = {"crop_size": self._size, "crops": self._crops}
         if self._matrices is not None and self._kps is not None:
-            points = self._clip["source_landmarks"]
+            height, width = self._shape
+            boxes = quality.face_inside(self._clip["bbox"], width, height)
             pose = quality.head_pose(self._kps).astype(np.float32)
             yaw, pitch, roll = np.median(pose, axis=0)
             found |= {
                 "matrices": self._matrices.astype(np.float32), "pose": pose, "yaw": float(yaw), "pitch": float(pitch),
                 "roll": float(roll), "blur": float(np.median(self._blur)), "exposure": float(np.median(self._exposure)),
                 "identity": _mean_embedding(self._embeddings),
+                "occlusion": float(np.median(self._hidden)) if self._hidden else None,
+                "face_inside": float(
+                    np.median(np.minimum(boxes, quality.face_inside(self._kps, width, height)))
+                ),
             }  # fmt: skip
-            if points is not None:
-                placed = [crops.transform_points(m, p) for m, p in zip(self._matrices, points, strict=True)]
-                found["landmarks"] = np.stack(placed)
-                found["masks"] = [_png(masks.label_mask(p, self._size)) for p in placed]
+            if self._points is not None:
+                found["landmarks"] = self._points
+                found["masks"] = [_png(masks.label_mask(points, self._size)) for points in self._points]
         self.seconds += time.perf_counter() - wall
         self.cpu_seconds += time.process_time() - cpu
         return self._clip.number, found, self.seconds, self.cpu_seconds

@@ -56,7 +56,18 @@ def _crops(clips: Sequence[Clip], limits: Preprocess) -> Judged:
     for clip in clips:
         turned = float(np.degrees(abs(clip["yaw"])))
         error = None
-        if turned > limits.max_yaw_deg:
+        if clip["face_inside"] < limits.min_face_inside:
+            error = InputRejected(
+                "faces", "face_inside", clip["face_inside"], limits.min_face_inside, "",
+                "give footage that shows the whole face, or lower preprocess.min_face_inside",
+                reason=f"the face is cut by the picture's edge: {clip['face_inside']:.0%} of it can be seen",
+            )  # fmt: skip
+        elif clip["occlusion"] is not None and clip["occlusion"] > limits.max_occlusion:
+            error = InputRejected(
+                "quality", "occlusion", clip["occlusion"], limits.max_occlusion, "", "raise preprocess.max_occlusion",
+                reason="something covers the lower face",
+            )  # fmt: skip
+        elif turned > limits.max_yaw_deg:
             error = InputRejected("pose", "yaw_deg", turned, limits.max_yaw_deg, "deg", "raise preprocess.max_yaw_deg")
         error = error or _short(clip, "quality", "blur", limits.min_blur)
         error = error or _short(clip, "quality", "exposure", limits.min_exposure)
