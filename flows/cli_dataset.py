@@ -84,8 +84,8 @@ def dataset_diff(
     for kind, keys in (("added", diff.added), ("removed", diff.removed)):
         items += [{"id": key, "change": kind, "clip": diff.names.get(key, key)} for key in keys]
     for key, fields in diff.changed.items():
-        values = diff.values.get(key, {})
-        told = {name: _change(values.get(name)) for name in fields}
+        values, kinds = diff.values.get(key, {}), diff.kinds.get(key, {})
+        told = {name: _change(values.get(name), kinds.get(name)) for name in fields}
         items.append({"id": key, "change": "changed", "clip": diff.names.get(key, key), "fields": told})
     counts = {"added": len(diff.added), "removed": len(diff.removed), "changed": len(diff.changed)}
     return listing(items, started, a=diff.a, b=diff.b, changes=counts, fields=diff.fields), _diff_text(diff), 0
@@ -133,8 +133,8 @@ def _tell_restored(dataset_id: str, restored: tuple[str, ...]) -> None:
         say(f"{dataset_id}: {', '.join(restored[:3])}{more} had been changed; restored as committed")
 
 
-def _change(values: tuple[Any, Any] | None) -> dict[str, Any]:
-    return {"changed": True} if values is None else {"before": values[0], "after": values[1]}
+def _change(values: tuple[Any, Any] | None, kind: str | None) -> dict[str, Any]:
+    return {"change": kind} if values is None else {"before": values[0], "after": values[1]}
 
 
 def _diff_text(diff: Diff) -> str:
@@ -151,14 +151,22 @@ def _diff_text(diff: Diff) -> str:
         told += len(shown)
         for key in shown:
             lines.append(f"  {diff.names.get(key, key)}  ({key})")
-            for name in diff.changed.get(key, []) if kind == "changed" else []:
-                values = diff.values.get(key, {}).get(name)
-                lines.append(
-                    f"    {name}: " + ("changed" if values is None else f"{_told(values[0])} → {_told(values[1])}")
-                )
+            if kind == "changed":
+                lines += _fields_text(diff, key)
         if len(keys) > len(shown):
             lines.append(f"  … and {len(keys) - len(shown)} more; --json tells all")
     return "\n".join(lines)
+
+
+def _fields_text(diff: Diff, key: str) -> list[str]:
+    """A line for every value that changed, and one for all lists, pictures and sounds that came, went or changed."""
+    lines = [f"    {name}: {_told(old)} → {_told(new)}" for name, (old, new) in diff.values.get(key, {}).items()]
+    kinds = diff.kinds.get(key, {})
+    for kind in ("new", "gone", "changed"):
+        names = [name for name, what in kinds.items() if what == kind]
+        if names:
+            lines.append(f"    {kind}: {', '.join(names)}")
+    return lines
 
 
 def _told(value: Any) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from storage.schema import SCHEMAS, light
 from storage.shards import iter_tables, read_rows, shard_paths
-from storage.version_digests import DIGEST, PLACE, Columns, digest_table
+from storage.version_digests import DIGEST, NULL, PLACE, Columns, digest_table
 from storage.version_index import INDEX, KEY, cells_of, read_index
 
 
@@ -36,6 +36,7 @@ class Diff:
     removed: list[str] = field(default_factory=list)
     changed: dict[str, list[str]] = field(default_factory=dict)
     values: dict[str, dict[str, tuple[Any, Any]]] = field(default_factory=dict)
+    kinds: dict[str, dict[str, str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -57,14 +58,14 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
     added = sorted(second.keys() - first.keys())
     removed = sorted(first.keys() - second.keys())
     changed: dict[str, list[str]] = {}
+    kinds: dict[str, dict[str, str]] = {}
+    single = [one.name for one in light(columns.schema) if not pa.types.is_nested(one.type)]
     for key in sorted(first.keys() & second.keys()):
         before, after = first[key], second[key]
         if before != after:
-            changed[key] = sorted(
-                name for at, name in enumerate(columns.names)
-                if before[at * DIGEST : (at + 1) * DIGEST] != after[at * DIGEST : (at + 1) * DIGEST]
-            )  # fmt: skip
-    single = [one.name for one in light(columns.schema) if not pa.types.is_nested(one.type)]
+            kind = dict(_kinds(before, after, columns.names))
+            changed[key] = sorted(kind)
+            kinds[key] = {name: what for name, what in sorted(kind.items()) if name not in single}
     wanted = {key: set(names) & set(single) for key, names in changed.items()}
     old = _values(shards_a, columns.key, single, wanted.keys() | set(removed))
     new = _values(shards_b, columns.key, single, wanted.keys() | set(added))
@@ -79,7 +80,17 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
         if key in wanted:
             values[key] = {name: (before, row[name]) for name, (before, _) in values[key].items()}
     values = {key: fields for key, fields in values.items() if fields}
-    return {"added": added, "removed": removed, "changed": changed, "values": values, "names": names}
+    kinds = {key: fields for key, fields in kinds.items() if fields}
+    return {
+        "added": added, "removed": removed, "changed": changed, "values": values, "kinds": kinds, "names": names
+    }  # fmt: skip
+
+
+def _kinds(before: bytes, after: bytes, names: list[str]) -> Iterator[tuple[str, str]]:
+    for at, name in enumerate(names):
+        old, new = (cells[at * DIGEST : (at + 1) * DIGEST] for cells in (before, after))
+        if old != new:
+            yield name, "new" if old == NULL else "gone" if new == NULL else "changed"
 
 
 def readable(row: Mapping[str, Any], key: str) -> str:

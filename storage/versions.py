@@ -108,7 +108,7 @@ def commit_version(
                     gathering.add(iter_tables(rows))
                 if base:
                     gathering.add_version(before, without, changes)
-                version = _write(place, folder, refs, gathering, before, message)
+                version = _write(place, folder, refs, gathering, before, message, checked=bool(base))
                 write_places(folder / version, gathering.places)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -138,7 +138,9 @@ def _write(place: Root, folder: Path, refs: Mapping[str, Any], gathering: Gather
             pass  # spoilt beyond DVC's help: the rows are at hand, so it is written again
     shutil.rmtree(target, ignore_errors=True)
     # Files of the version before are linked only if they are what they were.
-    like = before if before != target and (before / INDEX).is_dir() and altered(place, before) == [] else None
+    like = before if before != target and (before / INDEX).is_dir() else None
+    if like is not None and not checked and altered(place, like) != []:
+        like = None
     with directory_written_aside(target) as partial:
         linked = write_version(gathering, entries, partial, like)
     digest = add(place, target, linked)

@@ -62,7 +62,7 @@ def dataset_page(
         tally=tally,
         tiles=_tiles(tally),
         kept=[_figure(row, pictures, place) for row in kept],
-        left=[_figure(row, pictures, place) for row in left],
+        left=sorted((_figure(row, pictures, place) for row in left), key=lambda figure: not figure["file"]),
         charts=[chart for chart in _charts(tally) if chart is not None],
         emotions=_emotions(tally),
         splits=[(name, share, _people(share)) for name, share in sorted(tally.splits.items(), key=_split_order)],

@@ -12,6 +12,7 @@ from storage.layout import Root
 from storage.shards import read_rows, rows_with
 from storage.versions import Version, checkout_version
 from tasks.report_dataset import dataset_page
+from tasks.report_left_out import PLACE, faces_left_out
 from tasks.report_tally import COLUMNS
 
 _LEDGER = ("step", "status", "seconds", "cpu_seconds", "attempts", "error_type")
@@ -32,8 +33,9 @@ def version_page(root: Root | str | os.PathLike[str], spec: str, folder: str | o
     target = Path(folder) if folder is not None else version.path.with_name(f"{version.version}.report")
 
     def crops_of(clip_ids: Sequence[str]) -> Mapping[str, bytes]:
-        rows = rows_with(version.path, "clip_id", clip_ids, ["clip_id", "crops"])
-        return {row["clip_id"]: row["crops"][len(row["crops"]) // 2] for row in rows if row["crops"]}
+        rows = list(rows_with(version.path, "clip_id", clip_ids, ["clip_id", "source_id", "crops", *PLACE]))
+        found = {row["clip_id"]: row["crops"][len(row["crops"]) // 2] for row in rows if row["crops"]}
+        return found | faces_left_out(place, [row for row in rows if not row["crops"]])
 
     return dataset_page(
         target, _facts(version), read_rows(version.path, COLUMNS), crops_of, _ledger(place, version), version.dataset

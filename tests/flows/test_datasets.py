@@ -33,7 +33,10 @@ def options(tmp_path: Path) -> Options:
     root = tmp_path / "root"
     blurred = {"status": "rejected", "stage": "quality", "measure": "blur", "value": 2.0, "threshold": 8.0}
     new = [clip(i, caption="A man speaks calmly.", caption_embedding=[1.0, 0.0]) for i in range(1, 41)]
-    versions = ([clip(i) for i in range(42)], [*new, clip(41, **blurred), clip(99, source_uri="/films/new.mp4")])
+    versions = (
+        [clip(i) for i in range(42)],
+        [*new, clip(41, **blurred, crops=None), clip(99, source_uri="/films/new.mp4")],
+    )
     for number, rows in enumerate(versions):
         with ShardWriter(tmp_path / f"rows{number}", CLIPS) as shards:
             shards.write(rows)
@@ -47,16 +50,18 @@ def test_a_diff_tells_clips_and_fields(options: Options) -> None:
     first = list_versions(options.place())[0].dataset_id
     result, text, code = dataset_diff(options, first, "talks")
     assert code == 0 and "1 added, 1 removed, 41 changed" in text
-    assert result["fields"] == {"caption": 40, "caption_embedding": 40, "measure": 1, "stage": 1, "status": 1,
+    assert result["fields"] == {"caption": 40, "caption_embedding": 40, "crops": 1, "measure": 1, "stage": 1,
+                                "status": 1,
                                 "threshold": 1, "value": 1}  # fmt: skip
     assert result["changes"] == {"added": 1, "removed": 1, "changed": 41}
     assert "new.mp4 0.50–3.25 s" in text and "talk 0.mp4 0.50–3.25 s" in text
-    assert "caption: “He speaks calmly.” → “A man speaks calmly.”" in text and "caption_embedding: changed" in text
+    assert "caption: “He speaks calmly.” → “A man speaks calmly.”" in text and "changed: caption_embedding" in text
     assert "more; --json tells all" in text and len(text.splitlines()) < 100
     items = {item["id"]: item for item in result["items"]}
-    assert len(items) == 43
+    assert len(items) == 43 and items[f"{41:020x}"]["fields"]["crops"] == {"change": "gone"}
     assert items[f"{5:020x}"]["clip"] == "talk 5.mp4 0.50–3.25 s"
     assert items[f"{5:020x}"]["fields"]["caption"] == {"before": "He speaks calmly.", "after": "A man speaks calmly."}
+    assert items[f"{5:020x}"]["fields"]["caption_embedding"] == {"change": "changed"}
     assert items[f"{41:020x}"]["fields"]["value"] == {"before": None, "after": 2.0}
 
 
