@@ -121,7 +121,15 @@ def commit_version(
     return version
 
 
-def _write(place: Root, folder: Path, refs: Mapping[str, Any], gathering: Gathering, before: Path, message: str) -> str:
+def _write(
+    place: Root,
+    folder: Path,
+    refs: Mapping[str, Any],
+    gathering: Gathering,
+    before: Path,
+    message: str,
+    checked: bool,
+) -> str:
     """The version of what was gathered: the one that is there, whole again if need be, or a new one."""
     entries = gathering.finish()
     if not entries:
