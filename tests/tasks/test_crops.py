@@ -103,3 +103,48 @@ class TestSmoothing:
 
     def test_few_frames_stay_as_they_are(self) -> None:
         assert np.array_equal(crops.smooth_matrices(self.track(1.0)[:2], self.times[:2]), self.track(1.0)[:2])
+
+
+def test_many_matrices_at_once_are_those_of_each() -> None:
+    points = np.stack([FACE + shift for shift in np.random.default_rng(0).normal(0, 9, (20, 5, 2))])
+    assert np.allclose(crops.crop_matrices(points), np.stack([crops.crop_matrix(one) for one in points]))
+    with pytest.raises(ValueError, match="coincide"):
+        crops.crop_matrices(np.ones((2, 5, 2)))
+
+
+def test_lines_are_those_fitted_one_by_one() -> None:
+    rng = np.random.default_rng(1)
+    times, values = np.cumsum(rng.uniform(0.01, 0.08, 80)), rng.normal(0, 1, (80, 3))
+    found = crops.local_lines(values, times, 0.06)
+    for at in (0, 17, 40, 79):
+        weights = np.exp(-0.5 * ((times - times[at]) / 0.06) ** 2) * (np.abs(times - times[at]) <= 0.18)
+        for column in range(3):
+            line = np.polyfit(times - times[at], values[:, column], 1, w=np.sqrt(weights))
+            assert found[at, column] == pytest.approx(line[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.08, 0.13, 0.21, 0.3])
+def test_crops_of_large_faces_lie_where_the_matrix_says(scale: float) -> None:
+    y, x = np.mgrid[0:900, 0:1100]
+    frame = np.stack([x / 5, y / 4, (x + y) / 10], axis=-1).astype(np.uint8)
+    matrix = similarity(scale, 0.1, 20, 10)
+    crop = crops.warp(frame, matrix, 128)
+    v, u = np.mgrid[20:60, 30:60]
+    there = crops.transform_points(crops.invert(matrix), np.stack([u, v], axis=-1))
+    wanted = np.stack([there[..., 0] / 5, there[..., 1] / 4, there.sum(axis=-1) / 10], axis=-1)
+    seen = ((there > 10) & (there < [1090, 890])).all(axis=-1)
+    assert seen.any()
+    assert np.abs(crop[20:60, 30:60] - wanted)[seen].mean() < 1.0
+
+
+def test_a_still_head_is_smoothed_more_than_a_moving_one() -> None:
+    times = np.arange(100) / 25
+    rng = np.random.default_rng(2)
+    noise = rng.normal(0, 0.8, (100, 5, 2))
+    still = crops.crop_matrices(FACE + noise)
+    trembling = crops.smooth_matrices(still, times, 0.06)[:, :, 2].std(axis=0)
+    assert (trembling < 0.35 * still[:, :, 2].std(axis=0)).all()
+    moved = np.stack([12 * np.sin(5 * times), 6 * np.cos(5 * times)], axis=-1)[:, None]
+    true = crops.crop_matrices(FACE + moved)
+    found = crops.smooth_matrices(crops.crop_matrices(FACE + moved + noise), times, 0.06)
+    assert np.abs(found - true)[5:-5, :, 2].mean() < 1.0

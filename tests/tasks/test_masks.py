@@ -98,3 +98,25 @@ def test_lip_mask_grows_with_the_mouth() -> None:
     lower = closed[:, 1] > closed[52:72, 1].mean()
     opened[lower] += [0, 8]
     assert masks.lip_mask(opened, 128).sum() > 1.3 * masks.lip_mask(closed, 128).sum()
+
+
+def test_with_the_picture_a_face_ends_where_hair_begins() -> None:
+    points = landmarks()
+    picture = np.full((128, 128, 3), (205, 160, 140), np.uint8)
+    hairline = round(float(points[list(LEFT_BROW), 1].min())) - 9
+    picture[:hairline] = (60, 42, 30)
+    rng = np.random.default_rng(0)
+    picture = np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+    mask = masks.face_mask(points, 128, picture)
+    assert mask[: hairline - 2].max() < 0.5
+    assert mask[hairline + 3, 64] > 0.5
+    bald = masks.face_mask(points, 128, np.full_like(picture, (205, 160, 140)))
+    assert bald[: hairline - 2].max() > 0.5
+    assert np.array_equal(bald[90:], mask[90:]), "chin and cheeks are the landmarks' alone"
+
+
+def test_labels_with_the_picture_keep_lips_and_eyes() -> None:
+    points = landmarks()
+    plain, seen = masks.label_mask(points, 128), masks.label_mask(points, 128, np.full((128, 128, 3), 150, np.uint8))
+    for part in (masks.LIPS, masks.EYES):
+        assert np.array_equal(plain == part, seen == part)

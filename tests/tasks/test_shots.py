@@ -58,10 +58,53 @@ def test_a_remainder_at_the_end_is_no_shot() -> None:
     assert len(shots_between([30], pts, 40 / 25, min_shot_s=0.3)) == 2
 
 
+def moving(seed: int, count: int, start: float = 0.0) -> list[np.ndarray]:
+    """A head on a still background that sways slowly; `start` says where in its sway."""
+    background = scene(seed, 1)[0]
+    y, x = np.mgrid[0:72, 0:128]
+    frames = []
+    for index in range(count):
+        centre = 64 + 9 * np.sin(0.08 * index + start)
+        cover = np.clip(18 - np.hypot(x - centre, (y - 36) * 0.8), 0, 1)[..., None]
+        texture = 120 + 60 * np.sin((x - centre) / 3)[..., None] * np.cos(y / 4)[..., None]
+        grain = np.random.default_rng([seed, index]).normal(0, 2, background.shape)
+        frames.append(np.clip(background * (1 - cover) + texture * cover + grain, 0, 255).astype(np.uint8))
+    return frames
+
+
+def test_a_jump_within_a_view_is_found_and_told_from_a_cut() -> None:
+    finder = ShotFinder(Shots(), 25)
+    for index, frame in enumerate(moving(1, 30) + moving(1, 30, start=4.0) + moving(2, 30)):
+        finder.push(index, frame)
+    finder.finish()
+    assert finder.cuts == [30, 60]
+    assert finder.jumps == {30}
+    shots = shots_between(finder.cuts, np.arange(90) / 25, 90 / 25, 0.3, finder.jumps)
+    assert [shot.began for shot in shots] == ["start", "jump", "cut"]
+
+
+def test_flashes_and_lamps_are_no_cuts() -> None:
+    frames = moving(1, 60)
+    for index in (15, 16):
+        frames[index] = np.clip(frames[index] * 2.2 + 50, 0, 255).astype(np.uint8)
+    for index in range(40, 60):
+        frames[index] = np.clip(frames[index] * 1.4, 0, 255).astype(np.uint8)
+    assert cuts_of(frames) == []
+
+
+def test_cuts_to_black_and_back_are_cuts() -> None:
+    black = [np.zeros((72, 128, 3), np.uint8)] * 15
+    assert cuts_of(moving(1, 25) + black + moving(1, 25)) == [25, 40]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "cuts"),
-    [("face_recognition__short_hamilton_clip", [20, 82, 211]), ("latentsync__demo3_video", [271])],
+    [
+        ("face_recognition__short_hamilton_clip", [20, 82, 211]),
+        ("latentsync__demo3_video", [271]),
+        ("latentsync__demo1_video", []),
+    ],
 )
 def test_cuts_of_real_footage(shared_dir: Path, name: str, cuts: list[int]) -> None:
     video = shared_dir / "media" / "video" / f"{name}.mp4"
@@ -74,5 +117,6 @@ def test_cuts_of_real_footage(shared_dir: Path, name: str, cuts: list[int]) -> N
         finder.push(index, frame)
         times.append(pts_s)
     finder.finish()
-    shots = shots_between(finder.cuts, np.array(times), times[-1] + 0.04, Shots().min_shot_s)
+    shots = shots_between(finder.cuts, np.array(times), times[-1] + 0.04, Shots().min_shot_s, finder.jumps)
     assert [shot.first for shot in shots[1:]] == cuts
+    assert {shot.first for shot in shots if shot.began == "jump"} == {271} & set(cuts)

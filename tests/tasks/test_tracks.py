@@ -1,9 +1,14 @@
 """Tracks: one per face and shot, gaps filled, strangers apart, and nothing lost without a word."""
 
+import resource
+import sys
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
-from models.faces import Face
+from models.faces import Face, FaceAnalyzer
 from models.landmarks106 import derive
 from tasks.config_sections import Tracks
 from tasks.shots import shots_between
@@ -108,6 +113,7 @@ def test_landmarks_and_opening_are_kept_where_measured() -> None:
     tracks, _ = run([[face(100, 100, measured=True, opened=0.01 * i)] for i in range(20)], landmarks=True)
     assert tracks[0].landmarks is not None
     assert tracks[0].landmarks.shape == (20, 106, 2)
+    assert np.allclose(tracks[0].landmarks[:][:, :60], face(100, 100).landmarks[:60], atol=1e-3)
     assert (np.diff(tracks[0].opening) > 0).all()
     assert run([[face(100, 100)] for _ in range(20)])[0][0].landmarks is None
 
@@ -132,3 +138,86 @@ def test_mouth_motion_is_not_head_motion() -> None:
     quiet, loud = calm.finish(shots)[0][0], speaking.finish(shots)[0][0]
     assert quiet.motion.max() < 1
     assert loud.motion[1:].min() > 10
+
+
+def test_points_in_gaps_lie_between_those_that_were_seen() -> None:
+    frames: list[list[Face] | None] = [[face(80 + 3 * i, 100)] for i in range(30)]
+    frames[10:14] = [[] for _ in range(4)]
+    points = run(frames, landmarks=True)[0][0].landmarks
+    assert points is not None
+    wanted = np.stack([face(80 + 3 * i, 100).landmarks for i in range(30)])
+    assert np.allclose(points[:], wanted, atol=1e-3)
+    assert np.allclose(points[11:13], wanted[11:13], atol=1e-3)
+    assert np.allclose(points[9::5], wanted[9::5], atol=1e-3)
+    assert points[4:4].shape == (0, 106, 2)
+
+
+def test_the_outline_is_the_same_with_all_landmarks_or_without() -> None:
+    frames: list[list[Face] | None] = [[face(80 + 3 * i, 100), face(200, 120 + i)] for i in range(20)]
+    for lean, whole in zip(run(frames)[0], run(frames, landmarks=True)[0], strict=True):
+        assert lean.outline.shape == (20, 33, 2)
+        assert np.allclose(lean.outline, whole.outline, atol=1e-4)
+        assert np.allclose(lean.anchors, whole.anchors, atol=1e-4)
+
+
+def test_a_face_that_turned_away_is_the_same_person_when_it_is_back() -> None:
+    frames: list[list[Face] | None] = [[face(100, 100), face(220, 100)] for _ in range(70)]
+    for index in range(20, 40):
+        frames[index] = [face(220, 100)]
+    tracks, _ = run(frames)
+    assert [(track.first, track.last) for track in tracks] == [(0, 20), (0, 70), (40, 70)]
+    assert tracks[2].person == tracks[0].person != tracks[1].person
+
+
+def test_another_place_or_a_long_time_is_another_person() -> None:
+    elsewhere: list[list[Face] | None] = [[face(60, 100)] for _ in range(20)]
+    elsewhere += [[] for _ in range(20)] + [[face(240, 100)] for _ in range(20)]
+    assert len({track.person for track in run(elsewhere)[0]}) == 2
+    later: list[list[Face] | None] = [[face(60, 100)] for _ in range(20)]
+    later += [[] for _ in range(90)] + [[face(60, 100)] for _ in range(20)]
+    assert len({track.person for track in run(later)[0]}) == 2
+
+
+def test_a_face_half_hidden_for_a_moment_stays_in_its_track() -> None:
+    frames: list[list[Face] | None] = [[face(100, 100)] for _ in range(40)]
+    frames[18], frames[19] = [face(116, 100)], [face(132, 100)]  # what is seen of it seems to move away
+    for index in range(20, 26):
+        frames[index] = []
+    tracks, _ = run(frames)
+    assert [(track.first, track.last) for track in tracks] == [(0, 40)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read in KiB")
+def test_long_tracks_cost_little_memory() -> None:
+    tracker, one = Tracker(Tracks(), keep_landmarks=True), face(100, 100, measured=True)
+    small = np.zeros((64, 64, 3), np.uint8)
+    frames, hour = 6000, 90_000
+    before = 0
+    for index in range(frames):
+        if index == 500:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        tracker.push(index / 25, small, [one])
+    tracks, _ = tracker.finish(shots_between([], tracker.pts, frames / 25))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert tracks[0].landmarks is not None and len(tracks[0].landmarks[-50:]) == 50
+    assert grown < 60 * frames / hour + 4, f"{grown:.0f} MiB for {frames} frames; 4 MiB are the allocator's"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["face_recognition__two_people.jpg", "multitalk__multi1.png", "multitalk__multi3.png"])
+def test_two_real_people_side_by_side_are_two_tracks(shared_dir: Path, name: str) -> None:
+    picture = cv2.imread(str(shared_dir / "media" / "image" / name), cv2.IMREAD_COLOR)
+    assert picture is not None
+    picture = cv2.resize(picture[..., ::-1], (640, round(640 * picture.shape[0] / picture.shape[1])))
+    analyzer = FaceAnalyzer(shared_dir / "weights" / "scrfd_2.5g_bnkps.onnx", threads=1)
+    height, width = picture.shape[:2]
+    tracker, count = Tracker(Tracks()), 12
+    for index in range(count):
+        zoom, shift = 1 + 0.01 * index, -0.5 * index
+        matrix = np.array([[zoom, 0, shift - (zoom - 1) * width / 2], [0, zoom, -(zoom - 1) * height / 3]])
+        frame = np.asarray(cv2.warpAffine(picture, matrix, (width, height)), np.uint8)
+        tracker.push(index / 25, frame, analyzer.detect(frame, embed=False))
+    tracks, _ = tracker.finish(shots_between([], tracker.pts, count / 25))
+    whole = [track for track in tracks if len(track) == count]
+    assert len(whole) == 2
+    assert whole[0].person != whole[1].person

@@ -1,0 +1,14 @@
+"""Pose, blur, exposure, and what is in view of a face are measured as they are."""
+
+import pytest
+
+from tasks.config import Config
+from tasks.exams import quality
+from tasks.experts import Experts
+
+
+@pytest.mark.slow
+def test_the_quick_exam_is_passed(exam_config: Config, face_experts: Experts) -> None:
+    findings = quality.exam(exam_config, face_experts, quick=True, seed=0)
+    assert not [finding for finding in findings if not finding.passed]
+    assert all(finding.cases > 0 for finding in findings)
