@@ -131,6 +131,7 @@ def _joined(
         rate, done, filled = 0, 0, 0  # done: source samples given so far; sample 0 is at start_s
         stop: int | None = None
         stamp_s = start_s
+        packer = Packer()
         try:
             for frame in container.decode(stream):
                 if rate == 0:
@@ -142,7 +143,7 @@ def _joined(
                         name, f"its sampling rate changes from {rate} to {frame.sample_rate} Hz",
                         "convert the sound to one rate", stage="audio", time_s=stamp_s, error_type="RateChange",
                     )  # fmt: skip
-                block = _mix(frame, channels)
+                block = _mix(packer.packed(frame), channels)
                 at = done
                 if frame.pts is not None:
                     stamp_s = float(frame.pts * (frame.time_base or base) - origin)
@@ -216,6 +217,28 @@ def _weighted(sound: np.ndarray, names: list[str], quiet: tuple[str, ...]) -> np
     if not weights.any():
         weights[:] = 1
     return (weights / weights.sum()) @ sound
+
+
+class Packer:
+    """Frames with their samples in one piece where PyAV cannot take them channel by channel.
+
+    It looks for the end of a frame's list of channels by a null that is only there for fewer than eight of them, and
+    takes whatever lies behind the list for one more: the process dies on any film with 7.1 sound.
+    """
+
+    _SAFE = 7
+
+    def __init__(self) -> None:
+        self._resampler: Any = None
+
+    def packed(self, frame: AudioFrame) -> AudioFrame:
+        """The frame itself, or its samples interleaved; raises ValueError where the layout changes on the way."""
+        if not frame.format.is_planar or frame.layout.nb_channels <= self._SAFE:
+            return frame
+        if self._resampler is None:
+            self._resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+        (whole,) = self._resampler.resample(frame)
+        return whole
 
 
 class Resampler:

@@ -7,6 +7,7 @@ grey levels as equal channels, 16 bits as 8, EXIF rotation applied.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -30,6 +31,7 @@ _TRANSPOSED = (5, 6, 7, 8)
 ONE_FRAME = Fraction(25)
 """Rate told for a film of one frame, whose true rate is none: steps divide by it."""
 
+warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a picture is told as an error, or is of no matter
 Image.MAX_IMAGE_PIXELS = None  # the limit of our own is checked from the header, and has a row to say so
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -145,3 +147,24 @@ def test_real_speech(shared_dir: Path) -> None:
     sound = media.read_audio(path)
     assert len(sound) / 16000 == pytest.approx(7.5, abs=0.01)
     assert 0.05 < np.abs(sound).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "layout"),
+    [("a.m4a", "aac", "7.1"), ("a.mka", "libopus", "7.1"), ("a.m4a", "aac", "5.1"), ("a.wav", "pcm_s24le", "7.1")],
+)
+def test_sound_of_many_channels(tmp_path: Path, name: str, codec: str, layout: str) -> None:
+    """Read in a process of its own: eight planes of samples used to take the reader's process down."""
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=48000, layout=layout)
+        tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(24000) / 48000)
+        samples = np.repeat(tone[:, None], stream.layout.nb_channels, axis=1).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=layout)
+        frame.sample_rate, frame.pts = 48000, 0
+        for made in av.AudioResampler(format=stream.format, layout=layout, rate=48000).resample(frame):
+            container.mux(stream.encode(made))
+        container.mux(stream.encode(None))
+    code = f"from storage import media; print(media.read_audio({str(tmp_path / name)!r}, 16000, 0.1, 0.4).std())"
+    read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert read.returncode == 0, read.stderr[-400:]
+    assert float(read.stdout) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
