@@ -17,7 +17,7 @@ from tasks.speech import prosody
 from tasks.studio.controls import EMOTIONS
 from tasks.studio.takes import MOODS
 
-ROUNDS, FRAMES, SECONDS = 7, 16, 3.0
+ROUNDS, FRAMES, SECONDS = 5, 12, 3.0
 """Clips of each mood, frames seen of each (spread over it), and its length."""
 QUICK_MOODS, QUICK_FRAMES = tuple((emotion, 0 if emotion == "neutral" else 2) for emotion in EMOTIONS), 4
 EMOTION_ASKED, INTENSITY_ASKED = 0.85, 0.90
@@ -51,7 +51,7 @@ def _caption(clip: Acted, config: Config, experts: Experts) -> tuple[str, int]:
         import torch
 
         units = experts.action_units.read(torch.from_numpy(clip.crops).permute(0, 3, 1, 2)).numpy()
-    reading = read_emotion(clip.crops, clip.audio, experts)
+    reading = read_emotion(clip.crops, clip.audio, experts, units)
     written = write_caption(
         reading, prosody(clip.audio), head_pose(clip.kps), clip.pts, clip.opening, units, {},
         config.captions.model_copy(update={"model": "none"}), experts,

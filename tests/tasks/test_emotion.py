@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from models.emotion import EMOTIONS, FaceEmotion, MissingEmotion, VoiceEmotion, load_face_emotion, load_voice_emotion
-from tasks.emotion import Feeling, face_emotion, join_feelings, voice_emotion, voice_inputs
+from tasks.emotion import Feeling, face_emotion, join_feelings, units_emotion, voice_emotion, voice_inputs
+from tasks.studio.controls import emotion_aus
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,28 @@ def test_the_face_outweighs_the_voice() -> None:
     assert join_feelings(None, voice) is voice
     assert join_feelings(face, None) is face
     assert join_feelings(None, None) is None
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+def test_action_units_name_the_emotion_they_are_the_prototype_of(emotion: str) -> None:
+    level = 0 if emotion == "neutral" else 3
+    shown = np.tile(emotion_aus(emotion, level), (20, 1))
+    shown[::4] = 0  # a blink of the detector is no change of mind
+    read = units_emotion(shown)
+    assert (read.emotion, read.source) == (emotion, "units")
+    assert read.probabilities.sum() == pytest.approx(1, abs=1e-4)
+    with pytest.raises(ValueError, match="no action units"):
+        units_emotion(np.zeros((0, 20)))
+
+
+def test_action_units_decide_where_face_and_voice_hesitate() -> None:
+    face, voice = _feeling("happy", 0.3, 3, "face"), _feeling("sad", 0.3, 1, "voice")
+    joined = join_feelings(face, voice, units_emotion(np.tile(emotion_aus("contempt", 2), (20, 1))))
+    assert joined is not None
+    assert (joined.emotion, joined.source) == ("contempt", "face+voice+units")
+    assert joined.intensity == 2  # of face and voice, 3 to 1
+    sure = join_feelings(_feeling("happy", 0.97, 3, "face"), voice, units_emotion(np.zeros((20, 20))))
+    assert sure is not None and sure.emotion == "happy"
 
 
 def test_missing_recogniser_names_a_remedy(tmp_path: Path) -> None:
