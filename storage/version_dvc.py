@@ -6,7 +6,9 @@ DVC works without git here (``--no-scm``).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _LOCK_S = 300.0
 _READ_ONLY = 0o444
+_FICLONE = 0x40049409
 
 
 @contextlib.contextmanager
@@ -45,7 +48,7 @@ def dvc_repo(place: Root) -> Iterator[Repo]:
             repo = Repo(str(place.local))
             if repo.config["cache"].get("type") is None:
                 with repo.config.edit("repo") as config:
-                    config["cache"]["type"] = _links()
+                    config["cache"]["type"] = _links(place.local)
                     config["core"]["analytics"] = False
                 repo.close()
                 repo = Repo(str(place.local))
@@ -57,10 +60,27 @@ def dvc_repo(place: Root) -> Iterator[Repo]:
             raise DubwrightError(f"dvc: {error}", "see the message; `dvc doctor` in the root may tell more") from error
 
 
-def _links() -> list[str]:
-    """How a version lies in the cache and in its folder. A hard link makes that one copy on the disk, and read-only
-    files keep both from being written to by accident; but not from root, for whom a true copy stays in the cache."""
-    return ["reflink", "copy"] if os.geteuid() == 0 else ["reflink", "hardlink", "copy"]
+def _links(folder: Path) -> list[str]:
+    """How a version lies in the cache and in its folder, as one copy on the disk where that is safe.
+
+    Where the file system shares blocks (XFS, btrfs), by clones. Else by hard links, whose one file is read-only; but
+    that keeps nobody from writing to it who is root, so for root a copy stays in the cache.
+    """
+    if _clones(folder):
+        return ["reflink", "copy"]
+    return ["copy"] if os.geteuid() == 0 else ["hardlink", "copy"]
+
+
+def _clones(folder: Path) -> bool:
+    """Whether files in a folder can share their blocks (ioctl_ficlone(2))."""
+    with tempfile.TemporaryFile(dir=folder) as old, tempfile.TemporaryFile(dir=folder) as new:
+        old.write(b"block")
+        old.flush()
+        try:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+            return True
+        except OSError:
+            return False
 
 
 def add(place: Root, folder: Path, linked: Mapping[str, str]) -> str:
