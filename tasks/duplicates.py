@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from models.speech import log_mel
 
@@ -203,7 +204,11 @@ def _grey(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _path(kps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Way of the head [T,4] in eye distances and about their size: x, y, log of the size, angle; free of scale."""
+    """Way of the head [T,4] in eye distances and about their size: x, y, log of the size, angle; free of scale.
+
+    Medians of five frames, since a detector's points jump for a frame more than heads do.
+    """
+    kps = median_filter(kps, size=(5, 1, 1), mode="nearest")
     eyes = kps[:, 1] - kps[:, 0]
     size = np.maximum(np.hypot(eyes[:, 0], eyes[:, 1]), 1e-3)
     middle = kps.mean(axis=1) / np.median(size)
@@ -212,8 +217,9 @@ def _path(kps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _at(grid: NDArray[np.float64], times: NDArray[np.float64], values: NDArray[Any]) -> NDArray[np.float64]:
-    """`values` [T,C] averaged over a window of 0.12 s round each moment of `grid`, less their mean: [G,C]."""
-    fine = np.stack([np.interp(np.add.outer(grid, (-0.04, 0.0, 0.04)), times, column) for column in values.T], -1)
+    """`values` [T,C] averaged over a window of 0.2 s round each moment of `grid`, less their mean: [G,C]."""
+    taps = np.add.outer(grid, np.arange(-2, 3) * 0.04)
+    fine = np.stack([np.interp(taps, times, column) for column in values.T], -1)
     found = fine.mean(axis=1)
     return np.asarray(found - found.mean(axis=0))
 

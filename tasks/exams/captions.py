@@ -19,7 +19,7 @@ from tasks.studio.takes import MOODS
 
 ROUNDS, FRAMES, SECONDS = 5, 12, 3.0
 """Clips of each mood, frames seen of each (spread over it), and its length."""
-QUICK_MOODS, QUICK_FRAMES = tuple((emotion, 0 if emotion == "neutral" else 2) for emotion in EMOTIONS), 4
+QUICK_MOODS, QUICK_FRAMES = tuple((emotion, 0 if emotion == "neutral" else 2) for emotion in EMOTIONS), 3
 EMOTION_ASKED, INTENSITY_ASKED = 0.85, 0.90
 
 

@@ -17,7 +17,7 @@ from tasks.splits import assign_splits
 from tasks.studio.takes import MOODS
 
 PEOPLE, CLIPS, FRAMES = 60, 4, 4
-QUICK = (8, 3, 2)
+QUICK = (6, 2, 2)
 F1_ASKED, PURITY_ASKED = 0.8, 0.95
 
 
