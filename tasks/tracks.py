@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
@@ -24,16 +23,16 @@ from models.landmarks106 import CONTOUR, kps_from, mouth_opening
 from tasks import crops
 from tasks.alignments import ANCHORS, anchors_of
 from tasks.config_sections import Tracks
+from tasks.mouth_motion import mouth_motion, mouth_patch
 from tasks.shots import Shot
 from tasks.spill import Spill, SpilledPoints, filled
+from tasks.track_links import box_iou, name_persons
 
 Floats = NDArray[np.float64]
 
-_PATCH = 64  # side of the small aligned crop in which the mouth's motion is measured
 _OUTLINE = list(CONTOUR)
 _ROW = 23  # floats kept per observation: bbox 4, score, kps 10, opening, motion, points to align on 6
 _ALL = 106
-_RETURN = 0.8  # distance in face sizes within which a face that was gone comes back
 
 
 @dataclass
@@ -200,10 +199,10 @@ class Tracker:
         # The mean of many landmarks trembles a third as much as the detector's points do.
         aligned = (kps_from(face.landmarks) if face.landmarks_measured else face.kps)[:3]
         aligned = aligned if _spread(aligned) else face.kps[:3]
-        patch = _mouth_patch(frame, aligned)
+        patch = mouth_patch(frame, aligned)
         motion = 0.0
         if track.patch is not None and index - track.indices[-1] <= 3:
-            motion = _mouth_motion(track.patch, patch)
+            motion = mouth_motion(track.patch, patch)
         track.patch = patch
         opening = float(mouth_opening(face.landmarks)) if face.landmarks_measured else float("nan")
         track.indices.append(index)
@@ -232,7 +231,7 @@ class Tracker:
                 else:
                     dropped.append(built)
         tracks.sort(key=lambda track: (track.first, track.number))
-        _name_persons(tracks, self._config.max_away_s)
+        name_persons(tracks, self._config.max_away_s)
         return tracks, dropped
 
     def _build(self, live: _Live, shot: Shot, number: int, times: Floats) -> Track | Dropped | None:
@@ -282,35 +281,6 @@ class Tracker:
         return first, last
 
 
-def _name_persons(tracks: Sequence[Track], max_away_s: float) -> None:
-    """A track that begins where another of its shot ended a moment ago is the same person, back in view.
-
-    `tracks` are in order of their first frames.
-    """
-    ended: list[Track] = []
-    for track in tracks:
-        track.person = track.number
-        near = []
-        for old in ended:
-            away_s = float(track.pts[0] - old.pts[-1])
-            if old.shot == track.shot and 0 < away_s <= max_away_s:
-                apart = _apart(old.bbox[-1], track.bbox[0])
-                near += [(apart, old)] if apart < _RETURN else []
-        if near:
-            back = min(near, key=lambda pair: pair[0])[1]
-            track.person = back.person
-            ended.remove(back)
-        ended = [old for old in ended if old.shot == track.shot]
-        ended.append(track)
-
-
-def _apart(a: NDArray, b: NDArray) -> float:
-    """Distance of two boxes [4] in sizes of the larger one, and how unlike in size they are."""
-    sizes = [float(box[3] - box[1]) for box in (a, b)]
-    middles = [(box[:2] + box[2:]) / 2 for box in (a, b)]
-    return float(np.linalg.norm(middles[0] - middles[1])) / max(sizes) + abs(float(np.log(sizes[0] / sizes[1])))
-
-
 def _smooth(values: NDArray[np.float32], pts: Floats, sigma_s: float) -> NDArray[np.float32]:
     """Columns [T,N] through a Gaussian in time."""
     if len(values) < 2 or sigma_s <= 0:
@@ -319,32 +289,6 @@ def _smooth(values: NDArray[np.float32], pts: Floats, sigma_s: float) -> NDArray
     return np.asarray(gaussian_filter1d(values, sigma_s / interval, axis=0, mode="nearest"), dtype=np.float32)
 
 
-def box_iou(a: NDArray, b: NDArray) -> float:
-    """Overlap 0..1 of two boxes [4] over what both cover."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
-
-
 def _spread(kps: NDArray) -> bool:
     """Are eyes and nose apart far enough to align a crop on?"""
     return bool(np.isfinite(kps).all() and np.ptp(kps[:3], axis=0).max() > 2.0)
-
-
-def _mouth_patch(frame: NDArray[np.uint8], kps: NDArray) -> NDArray[np.uint8]:
-    """Small grey aligned crop [64,64] of the face."""
-    return np.asarray(cv2.cvtColor(crops.warp(frame, crops.crop_matrix(kps, _PATCH), _PATCH), cv2.COLOR_RGB2GRAY))
-
-
-def _mouth_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> float:
-    """Mean change of the mouth region beyond that of the upper face, in grey levels.
-
-    The upper face changes with light, grain and misalignment as much as the mouth does; what is left over is speech.
-    """
-    change = cv2.absdiff(before, now).astype(np.float32)
-    mouth = change[42:58, 20:44].mean()
-    upper = change[22:38, 16:48].mean()
-    return float(max(0.0, mouth - upper))

@@ -17,7 +17,8 @@ from tasks.experts import Experts
 from tasks.shots import shots_between
 from tasks.studio.acting import Style
 from tasks.studio.render import Rendered
-from tasks.tracks import Track, Tracker, box_iou
+from tasks.track_links import box_iou
+from tasks.tracks import Track, Tracker
 
 SIZE = (256, 144)
 PLAYS = ("approach", "turn", "cross", "post", "walk")

@@ -83,7 +83,8 @@ def test_tracks_end_at_cuts() -> None:
 
 
 def test_smoothing_does_not_cross_a_cut() -> None:
-    frames = [[face(100, 100)] for _ in range(20)] + [[face(112, 104)] for _ in range(20)]
+    frames: list[list[Face] | None] = [[face(100, 100)] for _ in range(20)]
+    frames += [[face(112, 104)] for _ in range(20)]
     tracks, _ = run(frames, cuts=(20,))
     assert np.allclose(tracks[0].matrices, tracks[0].matrices[0], atol=1e-5)
     assert np.allclose(tracks[1].matrices, tracks[1].matrices[0], atol=1e-5)
