@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.processing_auto import processor_class_from_name
@@ -43,10 +43,11 @@ class Captioner:
     @torch.no_grad()
     def describe(self, picture: NDArray[np.uint8], prompt: str) -> str:
         """The answer to `prompt` about a picture uint8 [H, W, 3], without the prompt; greedy, so always the same."""
-        image = Image.fromarray(np.ascontiguousarray(picture))
-        scale = SIDE / max(image.size)
+        image = np.ascontiguousarray(picture)
+        scale = SIDE / max(image.shape[:2])
         if scale > 1:
-            image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+            size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
         inputs = self._inputs(image, prompt).to(self.model.device)
         for name, value in inputs.items():
             if torch.is_tensor(value) and value.is_floating_point():
@@ -58,7 +59,7 @@ class Captioner:
             told = told[len(asked) :]
         return str(self.processor.tokenizer.decode(told, skip_special_tokens=True)).strip()
 
-    def _inputs(self, image: Image.Image, prompt: str) -> Any:
+    def _inputs(self, image: NDArray[np.uint8], prompt: str) -> Any:
         if self.kind in _PLAIN:
             prompt = _PLAIN[self.kind]
             words = {"text": prompt} if prompt else {}

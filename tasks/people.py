@@ -133,7 +133,7 @@ def _joined(
         rivals[a].add(b)
         rivals[b].add(a)
     while len(groups) > 1:
-        nearest, likeness = _nearest(sums / counts[:, None].astype(np.float32), labelled, rivals)
+        nearest, likeness = _nearest(np.asarray(sums / counts[:, None], np.float32), labelled, rivals)
         pairs = [
             (place, int(other)) for place, other in enumerate(nearest)
             if place < other and nearest[other] == place and likeness[place] >= least

@@ -51,7 +51,7 @@ def _caption(clip: Acted, config: Config, experts: Experts) -> tuple[str, int]:
         import torch
 
         units = experts.action_units.read(torch.from_numpy(clip.crops).permute(0, 3, 1, 2)).numpy()
-    reading = read_emotion(clip.crops, clip.audio, experts, units)
+    reading = read_emotion(list(clip.crops), clip.audio, experts, units)
     written = write_caption(
         reading, prosody(clip.audio), head_pose(clip.kps), clip.pts, clip.opening, units, {},
         config.captions.model_copy(update={"model": "none"}), experts,
