@@ -17,11 +17,11 @@ import pyarrow as pa
 from lancedb.index import FTS
 
 from storage.atomic import FileLock
+from storage.catalog_columns import VECTORS, misfits, shaped, table_schema, vector_width
 from storage.errors import NotFound, UsageError
 from storage.layout import Root
 from storage.schema import SCHEMAS, key_of, light, to_table
 
-VECTORS = ("caption_embedding", "identity")
 _TEXT = {"sources": "text", "clips": "caption", "renders": "caption"}
 _TRIES = 20
 _BATCH = 4096
@@ -65,10 +65,10 @@ class Catalog:
         if not last:
             return 0
         plain = to_table(light(schema), last.values())
-        widths = {name: _width(plain, name) for name in VECTORS if name in plain.column_names}
+        widths = {name: vector_width(plain, name) for name in VECTORS if name in plain.column_names}
         target = self._open(table, widths)
         table_schema = target.schema
-        data = _shaped(plain, table_schema)
+        data = shaped(plain, table_schema)
         for attempt in range(_TRIES):
             try:
                 merge = target.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
@@ -237,9 +237,9 @@ class Catalog:
 
     def _open(self, table: str, widths: Mapping[str, int]) -> Any:
         """The table, made where it is missing, with vector columns of these widths (0: not known yet)."""
-        wanted = _table_schema(_schema(table), widths)
+        wanted = table_schema(_schema(table), widths)
         target: Any = self._existing(table)
-        if target is not None and not _misfits(target.schema, wanted):
+        if target is not None and not misfits(target.schema, wanted):
             return target
         with FileLock(self.path / f".{table}.lock", timeout_s=120):
             target = self._existing(table)
@@ -247,7 +247,7 @@ class Catalog:
                 target = self._database.create_table(table, schema=wanted)
                 target.set_unenforced_primary_key(key_of(_schema(table)))
                 return target
-            for field in _misfits(target.schema, wanted):
+            for field in misfits(target.schema, wanted):
                 # Vectors of another encoder mean nothing beside the new ones: the column starts afresh.
                 if field.name in target.schema.names:
                     target.drop_columns([field.name])
@@ -269,50 +269,6 @@ def _schema(table: str) -> pa.Schema:
         return SCHEMAS[table]
     except KeyError:
         raise UsageError(f"the catalog has no table {table}", f"use {', '.join(SCHEMAS)}") from None
-
-
-def _table_schema(schema: pa.Schema, widths: Mapping[str, int]) -> pa.Schema:
-    key = key_of(schema)
-    fields = []
-    for field in light(schema):
-        if field.name == key:
-            fields.append(pa.field(field.name, field.type, nullable=False))
-        elif field.name in VECTORS:
-            # The width is known only once a vector arrives; till then the column is left out.
-            if widths.get(field.name):
-                fields.append(pa.field(field.name, pa.list_(pa.float32(), widths[field.name])))
-        else:
-            fields.append(pa.field(field.name, field.type))
-    return pa.schema(fields)
-
-
-def _misfits(schema: pa.Schema, wanted: pa.Schema) -> list[pa.Field]:
-    """Columns that a stored table lacks (it may be older than the schema), or has with another vector width."""
-    return [
-        field
-        for field in wanted
-        if field.name not in schema.names
-        or (field.name in VECTORS and schema.field(field.name).type.list_size != field.type.list_size)
-    ]
-
-
-def _width(table: pa.Table, name: str) -> int:
-    lengths = {len(value) for value in table.column(name).to_pylist() if value}
-    if len(lengths) > 1:
-        raise TypeError(f"{name}: vectors of {sorted(lengths)} numbers in one write")
-    return lengths.pop() if lengths else 0
-
-
-def _shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """`table` with the columns and vector widths of the stored schema."""
-    columns = []
-    for field in schema:
-        column = table.column(field.name)
-        if pa.types.is_fixed_size_list(field.type):
-            columns.append(pa.array([value or None for value in column.to_pylist()], type=field.type))
-        else:
-            columns.append(column.cast(field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _run(query: Any, limit: int, table: str) -> list[dict[str, Any]]:

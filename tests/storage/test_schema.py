@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from storage.schema import CLIPS, RENDERS, RUNS, SCHEMAS, describe, key_of, light, row, table_name, to_table
+from storage.schema_fields import FAMILIES
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -52,3 +53,10 @@ def test_the_light_schema_leaves_the_pictures_out() -> None:
     assert "clip_id" in names
     assert "sync_confidence" in names
     assert not {"crops", "masks", "mel", "audio", "landmarks"} & set(names)
+
+
+def test_heavy_columns_know_their_family() -> None:
+    heavy = {field.name: field.metadata[b"heavy"].decode() for field in CLIPS if b"heavy" in field.metadata}
+    assert set(heavy.values()) == set(FAMILIES)
+    assert heavy["crops"] == "picture" and heavy["audio"] == "sound"
+    assert set(heavy) == set(CLIPS.names) - set(light(CLIPS).names)
