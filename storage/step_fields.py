@@ -14,6 +14,7 @@ BETWEEN_STEPS: dict[str, pa.Field] = {
     field.name: field
     for field in (
         pa.field("first", pa.int64(), metadata={"unit": "", "doc": "index of the first frame in the file"}),
+        pa.field("still", pa.bool_(), metadata={"unit": "", "doc": "a still picture, no film"}),
         pa.field("bbox", _REALS, metadata={"unit": "source px", "doc": "[T,4] flat: x0, y0, x1, y1"}),
         pa.field("score", _REALS, metadata={"unit": "0..1", "doc": "[T] of the detector"}),
         pa.field("motion", _REALS, metadata={"unit": "grey levels", "doc": "[T] change of the mouth"}),

@@ -115,7 +115,8 @@ class _Growing:
         if self._matrices is not None and self._kps is not None:
             height, width = self._shape
             boxes = quality.face_inside(self._clip["bbox"], width, height)
-            pose = quality.head_pose(self._kps).astype(np.float32)
+            measured = self._clip["source_landmarks"] if self._clip["mouth_opening"] is not None else None
+            pose = quality.head_pose(self._kps if measured is None else measured).astype(np.float32)
             yaw, pitch, roll = np.median(pose, axis=0)
             found |= {
                 "matrices": self._matrices.astype(np.float32), "pose": pose, "yaw": float(yaw), "pitch": float(pitch),

@@ -15,6 +15,7 @@ import numpy as np
 from storage.errors import InputRejected
 from tasks.config import Config
 from tasks.config_sections import Preprocess
+from tasks.probe import no_motion
 from tasks.steps.settling import corrections, speaking
 from tasks.steps.step import Clip
 
@@ -38,7 +39,7 @@ def _tracks(clips: Sequence[Clip], limits: Preprocess) -> Judged:
     for clip in clips:
         length = clip["end_s"] - clip["start_s"]
         error: InputRejected | None
-        if length < limits.min_clip_s - 1e-6:
+        if length < limits.min_clip_s - 1e-6 and not clip["still"]:
             error = InputRejected(
                 "clips", "clip_s", length, limits.min_clip_s, "s", "lower preprocess.min_clip_s"
             )
@@ -75,6 +76,8 @@ def _crops(clips: Sequence[Clip], limits: Preprocess) -> Judged:
             error = InputRejected(
                 "quality", "exposure", clip["exposure"], limits.max_exposure, "", "raise preprocess.max_exposure"
             )
+        if error is None and clip["still"]:
+            error = no_motion(clip.source.uri)
         if error is not None:
             judged.refused[clip.number] = error
     return judged

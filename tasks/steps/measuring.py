@@ -18,6 +18,7 @@ from tasks.duplicates import fingerprint as fingerprint_of
 from tasks.experts import Experts
 from tasks.feelings import read_emotion
 from tasks.lip_sync import corrected_start, find_sync, reach_s, see_lips
+from tasks.quality import head_pose
 from tasks.speech import Prosody, loudness_lufs, prosody, share_of, voice_activity
 from tasks.steps.step import Clip
 from tasks.transcripts import read_words
@@ -116,7 +117,7 @@ def action_units(clip: Clip, config: Config, experts: Experts) -> dict[str, Any]
 
 def emotion(clip: Clip, config: Config, experts: Experts) -> dict[str, Any]:
     """What face and voice tell of the feeling."""
-    found = read_emotion(clip.pictures, heard(clip), experts)
+    found = read_emotion(clip.pictures, heard(clip), experts, clip["action_units"])
     return {} if not found else {
         "read_emotion": found["emotion"], "read_intensity": found["intensity"],
         "emotion_scores": np.asarray(found["emotion_scores"], np.float32),
@@ -132,7 +133,7 @@ def caption(clip: Clip, config: Config, experts: Experts) -> dict[str, Any]:
     labels = {"emotion": source.emotion, "intensity": source.intensity, "caption": source.caption}
     measured = clip["prosody"]
     found = write_caption(
-        reading, None if measured is None else Prosody(*map(float, measured)), clip["pose"], clip["pts"],
+        reading, None if measured is None else Prosody(*map(float, measured)), head_pose(clip["kps"]), clip["pts"],
         np.full(int(clip["num_frames"]), np.nan) if opening is None else opening, units, labels, config.captions,
         experts, clip.pictures if experts.captioner is not None else [],
     )  # fmt: skip

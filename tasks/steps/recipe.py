@@ -21,7 +21,9 @@ STEPS: tuple[Step, ...] = (
     Step("words", m.WORDS_FIELDS, ("sound", "the text"), (), ("transcriber",), m.words, rests_on=CORRECTED),
     Step("fingerprint", m.FINGERPRINT_FIELDS, (CROPS, "the sound"), (), (), m.fingerprint),
     Step("action_units", m.UNIT_FIELDS, (CROPS,), (), ("emotion",), m.action_units),
-    Step("emotion", m.EMOTION_FIELDS, (CROPS, "sound"), (), ("emotion",), m.emotion, rests_on=CORRECTED),
+    Step(
+        "emotion", m.EMOTION_FIELDS, (CROPS, "sound", "action_units"), (), ("emotion",), m.emotion, rests_on=CORRECTED
+    ),
     Step(
         "caption", m.CAPTION_FIELDS, ("emotion", "action_units", "sound", "the label"), ("captions",),
         ("text", "captioner"), m.caption, rests_on=CORRECTED,

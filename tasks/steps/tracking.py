@@ -19,7 +19,7 @@ from tasks.tracks import Track
 
 FIELDS = (
     "track_id", "shot", "start_s", "end_s", "fps", "num_frames", "first", "pts", "bbox", "score", "kps",
-    "unit_matrices", "mouth_opening", "motion", "source_landmarks", "face_px", "face_ratio",
+    "still", "unit_matrices", "mouth_opening", "motion", "source_landmarks", "face_px", "face_ratio",
 )  # fmt: skip
 
 
@@ -47,6 +47,8 @@ def track_film(
     Raises:
         InputFailed: the file breaks in the middle.
     """
+    if info.still:  # its face is measured like any other; a gate says that it is no clip
+        config = config.with_({"tracks.min_s": 0.0})
     analysis = analyse(
         source.uri, info, experts.faces, config, keep_landmarks=True, progress=lambda done, total: alive()
     )
@@ -56,7 +58,7 @@ def track_film(
         "dropped": [asdict(dropped) for dropped in analysis.dropped],
     }  # fmt: skip
     found = sorted(spans(analysis, config.preprocess.max_clip_s), key=lambda span: (span.first, span.track.number))
-    return (_columns(span, fps) for span in found), facts
+    return (_columns(span, fps) | {"still": info.still} for span in found), facts
 
 
 def spans(analysis: Analysis, max_clip_s: float) -> list[Span]:
