@@ -60,7 +60,7 @@ class Score:
 
 def exam(config: Config, experts: Experts, quick: bool, seed: int) -> list[Finding]:
     """F1 of cuts and jump cuts, to the frame, and false alarms at flashes, lights, hands and shaken heads."""
-    people = 3 if quick else 12
+    people = 2 if quick else 12
     cuts, jumps, visible = Score(), Score(), Score()
     disturbed = alarms = 0
     for number, film in enumerate(films(people, 30 if quick else 48, seed)):
@@ -114,7 +114,7 @@ def films(people: int, length: int, seed: int) -> Iterator[Film]:
         film.add(second)
         film.distractors |= dict.fromkeys(range(len(film) - len(second) + 1, len(film)), f"{person} shake")
         for number, extra in enumerate(("flash", "light", "hand")):
-            film.add(*_piece(take, jumps, number, length))
+            film.add(take[number * (length // 3) : (number + 1) * (length // 3)])
             _disturb(film, extra, person, length // 3, rng)
             if number == 0:
                 film.add(np.stack([title_card(SIZE, "One\nTwo", seed + person)] * 14))
@@ -140,12 +140,6 @@ def _with_jumps(seed: int, person: int, length: int, rng: np.random.Generator) -
         near = np.concatenate([moved[first - 6 : first - 1], moved[first : first + 5]])
         hops[first] = float(moved[first - 1] / max(float(near.max()), 1e-3))
     return rendered.frames, hops
-
-
-def _piece(take: Frames, jumps: dict[int, float], number: int, length: int) -> tuple[Frames, dict[int, float]]:
-    """The `number`-th third of a take once more, without a jump."""
-    third = length // 3
-    return take[number * third : (number + 1) * third], {}
 
 
 def _shake(scripted: Scripted, rng: np.random.Generator) -> None:

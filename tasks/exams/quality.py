@@ -121,7 +121,7 @@ def _covered(
 ) -> list[tuple[float, float]]:
     """True and told share for things before this face; those that the detector does not see any more are left out."""
     shares = []
-    for kind in rng.permutation(KINDS)[: 1 if quick else 2]:
+    for kind in rng.permutation(KINDS)[: 3 if quick else 2]:
         hidden, share = occlude(frame, landmarks, str(kind), rng)
         face = _face(hidden, experts)
         if face is not None:
