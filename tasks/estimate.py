@@ -21,7 +21,7 @@ from tasks.estimate_rates import Rate, Rates, measured_rates, shipped_rates
 from tasks.experts import expert_versions
 from tasks.sources import Source
 from tasks.steps.keys import Inputs, step_keys
-from tasks.steps.recipe import recipe
+from tasks.steps.recipe import STEPS
 from tasks.steps.store import Store
 
 GLANCES = 1500
@@ -112,7 +112,7 @@ def estimate(sources: Sequence[Source], config: Config, workers: int = 0) -> Pla
             len(known),
             _width(looks, rates),
         )
-        for name in (step.name for step in recipe(config))
+        for name in (step.name for step in STEPS)
     ]
     unmeasured = [step.step for step in steps if step.seconds is None]
     if unmeasured:
@@ -230,7 +230,7 @@ def _again(known: Sequence[Source], seen: Mapping[str, tuple[int, str]], config:
     """Step → share of the known films that it would be done to again, by some of them: settings, experts or the sound
     may have changed since. A film that never came to a step (nobody spoke) is none of them."""
     every = max(1, math.ceil(len(known) / COMPARED))
-    store, steps, experts = Store.of(config), recipe(config), expert_versions(config)
+    store, steps, experts = Store.of(config), STEPS, expert_versions(config)
     gone: dict[str, list[bool]] = {step.name: [] for step in steps}
     some = known[::every]
     ids = ", ".join(f"'{seen[source.uri][1]}'" for source in some)

@@ -29,7 +29,7 @@ from tasks.experts import Experts, expert_versions, load_experts
 from tasks.probe import at_hand, probe_source, source_key
 from tasks.sources import Source
 from tasks.steps.keys import Inputs, step_keys
-from tasks.steps.recipe import TRACKS, recipe
+from tasks.steps.recipe import STEPS, TRACKS
 from tasks.steps.store import VERDICTS, Store
 from tasks.steps.tally import Tally
 from tasks.steps.verdict import source_row_of, verdict_key, write_verdict
@@ -129,13 +129,13 @@ def listed(sources: Sequence[Source], config: Config) -> tuple[list[Item], list[
     """
     items: dict[str, Item] = {}
     repeated = []
-    steps, experts = recipe(config), expert_versions(config)
+    experts = expert_versions(config)
     for source in sources:
         source_id = source_key(source.uri)
         if source.refused is not None:
             source_id = content_id("refused", source_id, source.uri)
         inputs = Inputs.of(source)
-        keys = step_keys(steps, inputs, config, experts)
+        keys = step_keys(STEPS, inputs, config, experts)
         item = Item(source, source_id, inputs.picture, verdict_key(source, source_id, keys, config), keys)
         if source_id in items:
             repeated.append(item)

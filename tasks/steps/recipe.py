@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tasks.config import Config
 from tasks.steps import cropping, tracking
 from tasks.steps import measuring as m
 from tasks.steps.step import Step
@@ -29,8 +28,3 @@ STEPS: tuple[Step, ...] = (
         ("text", "captioner"), m.caption, rests_on=CORRECTED,
     ),
 )
-
-
-def recipe(config: Config) -> tuple[Step, ...]:
-    """The steps that the configuration asks for, in order."""
-    return tuple(step for step in STEPS if step.wanted(config))

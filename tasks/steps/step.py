@@ -76,7 +76,6 @@ class Step:
         rests_on: columns settled by gates that it reads: its part keeps them, and where they come out otherwise, the
             step is done again.
         version: raise it when the step finds something else from the same inputs.
-        wanted: whether the configuration asks for it at all.
     """
 
     name: str
@@ -87,7 +86,6 @@ class Step:
     each: Callable[[Clip, Config, Experts], dict[str, Any]] | None = None
     rests_on: tuple[str, ...] = ()
     version: int = 1
-    wanted: Callable[[Config], bool] = lambda config: True
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:

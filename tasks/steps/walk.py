@@ -21,7 +21,7 @@ from tasks.experts import Experts
 from tasks.sources import Source
 from tasks.steps.cropping import crop_film
 from tasks.steps.gates import judge
-from tasks.steps.recipe import CROPS, TRACKS, recipe
+from tasks.steps.recipe import CROPS, STEPS, TRACKS
 from tasks.steps.step import Clip, Step
 from tasks.steps.store import Store
 from tasks.steps.tally import Tally
@@ -71,16 +71,15 @@ class Walker:
     def walk(self, source: Source, info: media.MediaInfo, keys: Mapping[str, str]) -> Walk:
         """All steps of a source; never raises for the sake of its file."""
         walk = Walk(source, keys)
-        steps = recipe(self._config)
-        tracked = self._track(walk, steps[0], info)
+        tracked = self._track(walk, STEPS[0], info)
         if tracked is None:
             return walk
         parts = {TRACKS: tracked}
         clips = {number: Clip(number, source, parts) for number in tracked.clips if number != FILM}
-        self._learn(clips, steps[0], tracked)
+        self._learn(clips, STEPS[0], tracked)
         walk.verdicts = {number: {"status": "ok", "stage": "clips"} for number in clips}
         going = self._judge(walk, TRACKS, list(clips.values()))
-        for step in steps[1:]:
+        for step in STEPS[1:]:
             part = self._do(walk, step, going)
             if part is None:
                 continue
