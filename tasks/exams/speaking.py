@@ -30,7 +30,7 @@ def exam(config: Config, experts: Experts, quick: bool = False, seed: int = 0) -
     wide, unseen, alone, lone_speaker, small, hush, pauses = (list[bool]() for _ in range(7))
     sizes, small_sizes = [], []
     for number in range(1 if quick else 4):
-        talk = dialogue(seed, number, 1.2 if quick else 2.4, (192, 108) if quick else (256, 144))
+        talk = dialogue(seed, number, 1.1 if quick else 2.4, (160, 90) if quick else (256, 144))
         shift = int(rng.integers(-6, 7))
         for shrink, rights in ((1.0, wide),) if quick else ((1.0, wide), (SMALL, small)):
             seen, sound = watch(talk, config, experts, shrink)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -187,8 +188,6 @@ def watch(talk: Talk, config: Config, experts: Experts, shrink: float = 1.0) -> 
 
 
 def _smaller(frame: Frames, shrink: float) -> Frames:
-    import cv2
-
     size = (int(frame.shape[1] / shrink) // 2 * 2, int(frame.shape[0] / shrink) // 2 * 2)
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
