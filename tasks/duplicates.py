@@ -26,10 +26,11 @@ from models.speech import log_mel
 
 SAME_SOUND = 0.5
 """Least likeness of two sounds: 1 - 2 × share of differing bits; 0 of unrelated ones."""
-SAME_MOTION = 0.55
-"""Least likeness of two motions, the mean of the face's and the head's: 1 of the same, about 0 of unrelated ones."""
-SAME_FACE = 0.8
-"""Least correlation of the two mean faces."""
+SAME_MOTION, SAME_MUTE_MOTION = 0.5, 0.8
+"""Least likeness of two motions, the mean of the face's and the head's: 1 of the same, about 0 of unrelated ones; more
+is asked for where no sound speaks for it."""
+SAME_FACE = 0.95
+"""Least correlation of the two mean faces: copies have 0.98 and more, takes of one person rarely 0.95."""
 MOST_SHIFT_S = 0.3
 """Clips of one take may begin this much earlier or later."""
 LEAST_OVERLAP = 0.8
@@ -125,7 +126,7 @@ def likeness(one: Fingerprint, other: Fingerprint) -> float:
         if sound < SAME_SOUND:
             continue
         motion = _motion_likeness(one, other, shift)
-        if motion >= SAME_MOTION:
+        if motion >= (SAME_MOTION if one.heard.any() else SAME_MUTE_MOTION):
             best = max(best, min(sound, motion, face))
     return min(best, 1.0)
 
@@ -204,16 +205,15 @@ def _grey(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _path(kps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Way of the head [T,4] in eye distances and about their size: x, y, log of the size, angle; free of scale.
+    """Way of the head [T,4] in eye distances and about their size: x, y, log of the size, angle of the eyes; free of scale.
 
     Medians of five frames, since a detector's points jump for a frame more than heads do.
     """
     kps = median_filter(kps, size=(5, 1, 1), mode="nearest")
     eyes = kps[:, 1] - kps[:, 0]
     size = np.maximum(np.hypot(eyes[:, 0], eyes[:, 1]), 1e-3)
-    middle = kps.mean(axis=1) / np.median(size)
-    spread = np.sqrt(((kps - kps.mean(axis=1, keepdims=True)) ** 2).sum(axis=(1, 2)))
-    return np.column_stack([middle, np.log(np.maximum(spread, 1e-3)), np.unwrap(np.arctan2(eyes[:, 1], eyes[:, 0]))])
+    middle = kps[:, :2].mean(axis=1) / np.median(size)
+    return np.column_stack([middle, np.log(size), np.unwrap(np.arctan2(eyes[:, 1], eyes[:, 0]))])
 
 
 def _at(grid: NDArray[np.float64], times: NDArray[np.float64], values: NDArray[Any]) -> NDArray[np.float64]:
