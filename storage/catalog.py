@@ -239,14 +239,15 @@ class Catalog:
         """The table, made where it is missing, with vector columns of these widths (0: not known yet)."""
         wanted = table_schema(_schema(table), widths)
         target: Any = self._existing(table)
-        if target is not None and not misfits(target.schema, wanted):
+        key = key_of(_schema(table))
+        if target is not None and _is_keyed(target, key) and not misfits(target.schema, wanted):
             return target
         with FileLock(self.path / f".{table}.lock", timeout_s=120):
             target = self._existing(table)
             if target is None:
                 target = self._database.create_table(table, schema=wanted)
-                target.set_unenforced_primary_key(key_of(_schema(table)))
-                return target
+            if not _is_keyed(target, key):
+                target.set_unenforced_primary_key(key)
             for field in misfits(target.schema, wanted):
                 # Vectors of another encoder mean nothing beside the new ones: the column starts afresh.
                 if field.name in target.schema.names:
@@ -269,6 +270,12 @@ def _schema(table: str) -> pa.Schema:
         return SCHEMAS[table]
     except KeyError:
         raise UsageError(f"the catalog has no table {table}", f"use {', '.join(SCHEMAS)}") from None
+
+
+def _is_keyed(target: Any, key: str) -> bool:
+    """Whether Lance knows the key: a table that another process makes just now, or died over, has none yet."""
+    metadata = target.schema.field(key).metadata or {}
+    return any(name.startswith(b"lance-schema:unenforced-primary-key") for name in metadata)
 
 
 def _run(query: Any, limit: int, table: str) -> list[dict[str, Any]]:
