@@ -205,7 +205,7 @@ def _grey(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _path(kps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Way of the head [T,4] in eye distances and about their size: x, y, log of the size, angle of the eyes; free of scale.
+    """Way of the head [T,4] in eye distances, and that of the eyes: x, y, log of the size, angle; free of scale.
 
     Medians of five frames, since a detector's points jump for a frame more than heads do.
     """
