@@ -62,6 +62,7 @@ def page(root: Root) -> Path:
         training={"steps": 3, "losses": [(0, 1.0), (1, 0.5), (2, 0.25)], "samples": samples},
         gate={"promoted": False, "reason": "not better"},
         evaluation=[{"model": "champion", "lse_c": 4.0}, {"model": "challenger", "lse_c": 3.5, "fid": None}],
+        dataset={"version": "talks@1", "page": "index.html"}, pages={"another page": "index.html"},
         protocol=["LSE-C by the studio's sync expert"], lineage={"model": "m1", "dataset": None},
     )  # fmt: skip
     return write_report(report, root.runs / "run-1" / "report", root)
@@ -73,6 +74,7 @@ def test_a_report_names_every_outcome_with_its_reason(page: Path) -> None:
     assert "cut off" in text
     assert "silence follows" in text  # what a user should know of a render that came out well
     assert "faces tracked" in text
+    assert '<a href="index.html">All about this dataset</a>' in text and '<a href="index.html">another page</a>' in text
     assert "Champion kept." in text and "LSE-C by the studio" in text
 
 
