@@ -18,7 +18,7 @@ from tasks.sources import IMAGE_SUFFIXES, MEDIA_SUFFIXES, Source
 
 log = logging.getLogger(__name__)
 _MISSING_SHOWN = 3
-_SAID = ("speaker", "emotion", "text", "caption", "split", "licence", "consent")
+_SAID = ("speaker", "emotion", "text", "caption", "gender", "split", "licence", "consent")
 
 
 def find_sources(

@@ -17,6 +17,8 @@ MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES | IMAGE_SUFFIXES
 class Source:
     """An input and what its corpus or manifest says of it; None where nothing is said.
 
+    gender: how a caption may call the speaker: "woman" or "man"; nobody is guessed.
+
     audio: the file with its sound, on the video's time line, where a corpus keeps the two apart; None: in `uri`.
     refused: why it is left out unread (its name says nothing, its picture is missing, …); None: it is to be read.
     """
@@ -27,6 +29,7 @@ class Source:
     intensity: int | None = None
     text: str | None = None
     caption: str | None = None
+    gender: str | None = None
     split: str | None = None
     licence: str | None = None
     consent: str | None = None

@@ -50,7 +50,7 @@ def parse(path: Path) -> Piece:
     if speaker is None:
         raise StrangeName("no folder above it is called by an actor (M003, W009, …)")
     said = {
-        "speaker": f"mead:{speaker}", "emotion": EMOTIONS[emotion],
+        "speaker": f"mead:{speaker}", "gender": "woman" if speaker[0] == "W" else "man", "emotion": EMOTIONS[emotion],
         "intensity": 0 if emotion == "neutral" else int(named[1]),
     }  # fmt: skip
     series = "" if sound else f"{speaker} {view} {emotion} {level}"

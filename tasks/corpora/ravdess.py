@@ -56,8 +56,8 @@ def parse(path: Path) -> Piece:
         raise StrangeName(f"actor {actor} in the folder of actor {folder[1]}")
     label = EMOTIONS[emotion]
     said = {
-        "speaker": f"ravdess:{actor}", "emotion": label, "text": STATEMENTS[statement],
-        "intensity": {"neutral": 0, "calm": None}.get(label, INTENSITIES[intensity]),
+        "speaker": f"ravdess:{actor}", "gender": "man" if int(actor) % 2 else "woman", "emotion": label,
+        "text": STATEMENTS[statement], "intensity": {"neutral": 0, "calm": None}.get(label, INTENSITIES[intensity]),
     }  # fmt: skip
     sung = "sung, not spoken: captions and sync are for speech" if channel == "02" else ""
     return Piece((channel, emotion, intensity, statement, repetition, actor), kind, said, left_out=sung)

@@ -15,8 +15,8 @@ from tasks.probe import source_key
 from tasks.sources import Source
 from tasks.steps.step import Step
 
-_LABEL = ("emotion", "intensity", "caption")
-"""What a corpus says of the feeling. Its other words (speaker, licence, …) shape no result, they are columns only."""
+_LABEL = ("emotion", "intensity", "caption", "gender")
+"""What a corpus says that captions say. Its other words (speaker, licence, …) shape no result, they are columns."""
 
 
 @dataclass(frozen=True)

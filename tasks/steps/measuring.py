@@ -130,7 +130,7 @@ def caption(clip: Clip, config: Config, experts: Experts) -> dict[str, Any]:
     reading = None if clip["read_emotion"] is None else {
         "emotion": clip["read_emotion"], "intensity": clip["read_intensity"], "emotion_scores": clip["emotion_scores"],
     }  # fmt: skip
-    labels = {"emotion": source.emotion, "intensity": source.intensity, "caption": source.caption}
+    labels = {name: getattr(source, name) for name in ("emotion", "intensity", "caption", "gender")}
     measured = clip["prosody"]
     found = write_caption(
         reading, None if measured is None else Prosody(*map(float, measured)), head_pose(clip["kps"]), clip["pts"],
