@@ -73,8 +73,8 @@ def exam(
     rows: list[dict[str, Any]] = []
     for name, findings in registry.run_exams(names or (), config, load_experts(config), quick, seed):
         for found in findings:
-            short = "" if found.passed else ", SHORT"
-            say(f"  {name}: {found.measure} {found.value:.4g} {found.unit}".rstrip() + short)
+            verdict = "" if found.passed else ", SHORT"
+            say(f"  {name}: {found.measure} {found.value:.4g} {found.unit}".rstrip() + verdict)
             rows.append({"id": f"{name}: {found.measure}", "exam": name, **found.as_dict()})
     result = listing([{**row, "status": "ok" if row["passed"] else "rejected"} for row in rows], started)
     short = sum(not row["passed"] for row in rows)

@@ -43,10 +43,17 @@ class Shape(Protocol):
     """What a track tells of a face: matrices [T,2,3] to the studio's crop, anchors [T,4,2] and outline [T,33,2] in
     frame pixels, pts [T] in seconds."""
 
-    matrices: NDArray[np.float64]
-    anchors: NDArray[np.float32]
-    outline: NDArray[np.float32]
-    pts: NDArray[np.float64]
+    @property
+    def matrices(self) -> NDArray[np.float64]: ...
+
+    @property
+    def anchors(self) -> NDArray[np.float32]: ...
+
+    @property
+    def outline(self) -> NDArray[np.float32]: ...
+
+    @property
+    def pts(self) -> NDArray[np.float64]: ...
 
 
 def anchors_of(landmarks: NDArray[np.floating]) -> NDArray[np.float32]:
