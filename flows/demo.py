@@ -35,7 +35,7 @@ def demo(options: Options) -> Result:
     with run.stage("preprocess") as stage:
         footage = find_footage([str(LIBRARY / "footage" / "manifest.csv")])
         built = build_clips(footage, DATASET, config, run.run_id)
-        catalogue_clips(built, config, run.run_id)
+        catalogue_clips(built, DATASET, config, run.run_id)
         stage["result"] = built.summary
     dataset_id = f"{DATASET}@{built.version}"
 

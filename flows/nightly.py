@@ -29,7 +29,7 @@ def nightly(options: Options, sources: list[str], dataset: str) -> Result:
         if not footage and before is None:
             return _nothing(run, f"no footage in {', '.join(sources)} yet")
         built = build_clips(footage, dataset, config, run.run_id, message=f"nightly {run.started:%Y-%m-%d}")
-        catalogue_clips(built, config, run.run_id)
+        catalogue_clips(built, dataset, config, run.run_id)
         stage["result"] = built.summary
     run.items += source_items(built)
     show_dataset(run, built, dataset)

@@ -51,7 +51,7 @@ def preprocess(
         built = build_clips(found, dataset, config, run.run_id, message, retry_failed)
         stage["result"] = built.summary
     with run.stage("catalog") as stage:
-        stage["result"] = catalogue_clips(built, config, run.run_id)
+        stage["result"] = catalogue_clips(built, dataset, config, run.run_id)
     run.items += source_items(built)
     show_dataset(run, built, dataset)
     run.show(lineage={"dataset": f"{dataset}@{built.version}"})
@@ -83,11 +83,12 @@ def build_clips(
 
 
 @task(name="catalog clips", cache_policy=NO_CACHE)
-def catalogue_clips(built: Built, config: Config, run_id: str) -> str:
+def catalogue_clips(built: Built, dataset: str, config: Config, run_id: str) -> str:
     """Rows of the version into the catalog, without their pictures, and the ledger of what the run did."""
     catalog = Catalog(config.root)
     catalog.upsert("sources", built.sources)
     catalog.upsert("clips", built.clips)
+    versions.catalogue_version(config.root, f"{dataset}@{built.version}")
     ledger = list(ledger_rows(built, config, run_id))
     catalog.upsert("steps", ledger)
     return f"{len(built.sources)} sources, {len(built.clips)} clips, {len(ledger)} steps of clips"

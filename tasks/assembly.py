@@ -19,7 +19,7 @@ from tasks.sources import Source
 from tasks.steps.store import VERDICTS, Store
 from tasks.steps.tally import Tally
 from tasks.steps.verdict import ClipRow, Naming, clip_rows, source_row_of, tally_of
-from tasks.whole import NEEDED, settle_dataset
+from tasks.whole import NEEDED, SETTLED_BY_ALL, Whole, settle_dataset
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Built:
 
     version is the id that `storage.versions` gave; folder holds its clip shards. steps: by step how many clips were
     done now, kept from before, failed, and the seconds spent; done: keys of the verdicts made now; namings: by
-    source_id; moved: source_id → its split before and now, where one person had sources in two splits.
+    source_id; moved: source_id → its split before and now, where one person had sources in two splits. Of the version
+    before: gone, the sources that do not stay; stays, whether any do; changes, clip_id → columns that now differ.
     """
 
     version: str
@@ -51,6 +52,9 @@ class Built:
     done: set[str] = field(default_factory=set)
     moved: dict[str, tuple[str, str]] = field(default_factory=dict)
     namings: dict[str, Naming] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    stays: bool = False
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -59,13 +63,13 @@ class Built:
         return f"{len(self.sources)} sources: {kept} clips kept, {len(self.clips) - kept} left out"
 
 
-def previous_version(root: Root, dataset: str) -> Path | None:
-    """Folder of the dataset's latest version, None for a new dataset."""
+def previous_version(root: Root, dataset: str) -> versions.Version | None:
+    """The dataset's latest version, whole on the disk; None for a new dataset."""
     try:
         current = versions.show_version(root, dataset)
     except NotFound:
         return None
-    return versions.checkout_version(root, current.dataset_id, make_current=False).path
+    return versions.checkout_version(root, current.dataset_id, make_current=False)
 
 
 def assemble(
@@ -77,7 +81,8 @@ def assemble(
     folder: Path,
     previous: Path | None,
 ) -> Built:
-    """Writes the shards of a version into `folder`, sources in the order of their ids.
+    """Writes the rows of these sources as shards into `folder`, in the order of their ids, and tells what becomes of
+    the version before.
 
     Args:
         repeated: sources with the bytes of another one.
@@ -106,11 +111,10 @@ def assemble(
 
     whole = settle_dataset(known(), dict(_people(previous)), config)
     built.moved = whole.moved
+    built.gone = set(before) - kept
+    built.stays = bool(kept)
+    built.changes = dict(_changes(previous, kept, whole))
     with ShardWriter(folder, CLIPS, config.preprocess.shard_mb) as shards:
-        if previous is not None and kept:
-            for entry in read_rows(previous):
-                if entry["source_id"] in kept:
-                    shards.write(_without_heavy(entry | whole.columns(entry)))
         names = light(CLIPS).names
         for item, rows in groupby(fresh(), key=lambda pair: pair[0]):
             verdicts = []
@@ -137,11 +141,13 @@ def _people(previous: Path | None) -> Iterator[tuple[str, str]]:
             yield entry["clip_id"], entry["speaker"]
 
 
-def _without_heavy(entry: dict[str, Any]) -> dict[str, Any]:
-    """A row that is left out has no pictures and no sound."""
-    if entry["status"] == "ok":
-        return entry
-    return {name: value for name, value in entry.items() if name in light(CLIPS).names}
+def _changes(previous: Path | None, kept: set[str], whole: Whole) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of the version before that stay, and what the whole dataset now says otherwise of them."""
+    for entry in _rows(previous, ["clip_id", "source_id", *SETTLED_BY_ALL]):
+        if entry["source_id"] in kept:
+            other = {name: value for name, value in whole.columns(entry).items() if entry[name] != value}
+            if other:
+                yield entry["clip_id"], other
 
 
 def _rows(folder: Path | None, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -215,7 +221,7 @@ def verdict_rows(
 def _repeat_rows(item: Item, first: Item, dataset: str, config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     verdict = {
         "status": "rejected", "stage": "probe", "measure": "same_bytes", "value": 2.0, "threshold": 1.0,
-        "reason": f"has the same bytes as {first.source.uri}",
+        "reason": f"has the same bytes as {Path(first.source.uri).name}",
     }  # fmt: skip
     return verdict_rows(item, verdict, dataset, config, content_id("repeated", item.source_id, item.source.uri))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from storage import versions
+from storage.atomic import FileLock
 from storage.errors import outcome
 from storage.ids import content_id
 from storage.layout import Root
@@ -38,6 +39,7 @@ from tasks.steps.watch import DIED, Watch
 
 OnRow = Callable[[str, dict[str, Any]], None]
 """Told ("sources", SOURCES row) as each source comes to its end."""
+_LOCK_S = 3600.0
 _MOST_DEATHS = 8
 """Rounds in which a source may take workers down before it is left out whole: each round settles a clip at most."""
 
@@ -112,9 +114,15 @@ def preprocess_many(
     folder = root.cache / "staging" / content_id(dataset, run_id)
     try:
         lost, done, tally = _build(items, dataset, config, store, journal, on_row, retry_failed)
-        built = assemble(items, repeated, lost, dataset, config, folder, previous_version(root, dataset))
-        built.steps, built.done = tally, done
-        built.version = versions.commit_version(root, dataset, folder, message or f"{len(sources)} sources")
+        # Two runs at once: the one that comes later builds on what the other left.
+        with FileLock(root.datasets / dataset / ".assembly.lock", _LOCK_S):
+            before = previous_version(root, dataset)
+            built = assemble(items, repeated, lost, dataset, config, folder, before.path if before else None)
+            built.steps, built.done = tally, done
+            built.version = versions.commit_version(
+                root, dataset, folder if built.clips else None, message or f"{len(sources)} sources",
+                base=before.version if before and built.stays else "", without=built.gone, changes=built.changes,
+            )  # fmt: skip
         built.folder = versions.show_version(root, f"{dataset}@{built.version}").path
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -19,6 +19,9 @@ NEEDED = (
 )  # fmt: skip
 """What is asked of every clip that passed its gates."""
 
+SETTLED_BY_ALL = ("split", "speaker", "speaker_source", *OUTCOME, "duplicate_of", "duplicate_similarity")
+"""What all clips together decide of one."""
+
 
 @dataclass
 class Whole:

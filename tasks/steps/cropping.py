@@ -74,6 +74,7 @@ class _Growing:
         self.seconds = self.cpu_seconds = 0.0
         self._size = config.preprocess.crop_size
         self._crops: list[bytes] = []
+        self._masks: list[bytes] = []
         self._blur: list[float] = []
         self._exposure: list[float] = []
         self._embeddings: list[NDArray[np.float32]] = []
@@ -95,6 +96,8 @@ class _Growing:
                 )
         at = index - self.first
         crop = crops.warp(frame, self._matrices[at], self._size)
+        if self._points is not None:
+            self._masks.append(_png(masks.label_mask(self._points[at], self._size, crop)))
         self._blur.append(quality.blur(crop))
         self._exposure.append(quality.exposure(crop))
         self._crops.append(_jpeg(crop, self._config.preprocess.jpeg_quality))
@@ -128,8 +131,7 @@ class _Growing:
                 ),
             }  # fmt: skip
             if self._points is not None:
-                found["landmarks"] = self._points
-                found["masks"] = [_png(masks.label_mask(points, self._size)) for points in self._points]
+                found |= {"landmarks": self._points, "masks": self._masks}
         self.seconds += time.perf_counter() - wall
         self.cpu_seconds += time.process_time() - cpu
         return self._clip.number, found, self.seconds, self.cpu_seconds
