@@ -71,6 +71,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[InputContainer]:
         raise InputRejected(
             "probe", "frames", 1, 2, "", ANIMATE, path=name, reason="a still picture has no motion and no sound"
         )
+    _check_riff(name)
     try:
         # A track's tags may be in any encoding; a wrong letter in a title is no reason to refuse the picture. The
         # scheme keeps names with a colon from being taken for addresses.
@@ -203,6 +204,26 @@ def _why_not_opened(path: Path, error: BaseException) -> tuple[str, str]:
     if head and all(byte in b"\t\n\r\f\x1b" or 32 <= byte < 127 or byte >= 128 for byte in head):
         return "is text, not media", "give a video or audio file"
     return f"is not media that can be read ({error})", "check the file; ffprobe may say more"
+
+
+def _check_riff(name: str) -> None:
+    """Refuse WAV and AVI files with a header that claims to be longer than the file: libav makes room for it first,
+    up to two gigabytes."""
+    with open(name, "rb") as stream:
+        size, at = os.fstat(stream.fileno()).st_size, 12
+        if stream.read(4) not in (b"RIFF", b"RIFX", b"RF64"):
+            return
+        for _ in range(_MOST_CHUNKS):
+            stream.seek(at)
+            kind, claim, inside = stream.read(4), int.from_bytes(stream.read(4), "little"), stream.read(4)
+            if len(inside) < 4 or kind == b"data" or inside == b"movi":
+                return
+            if kind != b"LIST" and claim > _LARGE_HEADER and at + claim > size:
+                raise InputFailed(name, "truncated, or broken in its header", COPY_AGAIN, error_type="Truncated")
+            at += 12 if kind == b"LIST" else 8 + claim + claim % 2
+
+
+_MOST_CHUNKS, _LARGE_HEADER = 1000, 1 << 24
 
 
 def _mp4_boxes(stream: Any, size: int) -> set[bytes]:
