@@ -34,7 +34,7 @@ class Shots(Section):
     min_content: float = Field(default=8.0, ge=0, description="least HSV change of a cut, 0..255")
     window_frames: Count = Field(default=2, description="neighbours on each side that a frame is compared with; frames")
     min_jump: float = Field(
-        default=0.55, description="how far a change stands out from its neighbours' at a jump cut; sum of log ratios"
+        default=1.5, description="how far a change stands out from its neighbours' at a jump cut; sum of log ratios"
     )
     jump_window_s: Seconds = Field(default=0.2, description="neighbours on each side that it is compared with; seconds")
     flash_s: Seconds = Field(default=0.24, description="what is gone again after this is no cut; seconds")

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from models.faces import FaceAnalyzer
 from tasks.config import Config
+from tasks.exams.acted import COMPILED_FROM, acted
+from tasks.exams.acted import person as identity
 from tasks.exams.footage import FPS, Frames, Scripted, grain, hand, over, script, through_the_encoder
 from tasks.exams.registry import Finding
 from tasks.experts import Experts
 from tasks.shots import ShotFinder
+from tasks.studio.controls import EMOTIONS
 from tasks.studio.episodes import title_card
 
 SIZE = (192, 144)
@@ -59,7 +62,8 @@ class Score:
 
 
 def exam(config: Config, experts: Experts, quick: bool, seed: int) -> list[Finding]:
-    """F1 of cuts and jump cuts, to the frame, and false alarms at flashes, lights, hands and shaken heads."""
+    """F1 of cuts and jump cuts, to the frame; false alarms at flashes, lights, hands and shaken heads, and in ordinary
+    speech seen close up, where mouths open and eyes close from one frame to the next."""
     people = 2 if quick else 12
     cuts, jumps, visible = Score(), Score(), Score()
     disturbed = alarms = 0
@@ -80,9 +84,31 @@ def exam(config: Config, experts: Experts, quick: bool, seed: int) -> list[Findi
         Finding("visible jump cuts F1", visible.f1, 0.85, cases=visible.hits + visible.missed,
                 note=f"hop at least {VISIBLE} times the movement round it"),
         Finding("jump cuts F1", jumps.f1, None, cases=jumps.hits + jumps.missed, note="hidden in movement or not"),
+        _in_speech(config, experts.faces, 4 if quick else 40, 2.0 if quick else 3.0, seed),
         Finding("false cuts at distractors", alarms / max(disturbed, 1), 0.02, higher_is_better=False, cases=disturbed,
                 note="flashes, lights, hands, shaken heads"),
     ]  # fmt: skip
+
+
+def _in_speech(config: Config, faces: FaceAnalyzer, people: int, seconds: float, seed: int) -> Finding:
+    """Share of takes without any cut in which one is found."""
+    times = np.arange(round(seconds * FPS)) / FPS
+    takes = false = 0
+    for number in range(people):
+        mood = (EMOTIONS[number % len(EMOTIONS)], 0 if number % len(EMOTIONS) == 0 else 1 + number % 3)
+        take = acted(
+            identity(seed, 500 + number), 0, mood, times, faces, seconds=seconds,
+            compiled=people * len(times) >= COMPILED_FROM,
+        )  # fmt: skip
+        if take is None:
+            continue
+        rng = np.random.default_rng([seed, number, 0x5EE])
+        noisy = grain(take.frames, float(rng.uniform(1, 3.5)), rng)
+        takes += 1
+        false += bool(look(through_the_encoder(noisy, float(rng.uniform(18, 27))), config, faces).cuts)
+    note = f"{seconds:g} s of speech, one face close up"
+    share = false / max(takes, 1)
+    return Finding("takes with a false cut", share, 0.03, higher_is_better=False, cases=takes, note=note)
 
 
 def look(frames: Frames, config: Config, faces: FaceAnalyzer) -> ShotFinder:
