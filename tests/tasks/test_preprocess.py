@@ -26,6 +26,7 @@ from tasks.probe import Source, find_sources
 from tasks.steps.step import Clip, Step
 from tasks.steps.store import Store
 from tasks.steps.walk import Walker
+from tests.storage.test_media_digests import remux
 from tests.tasks.conftest import FRAMES, grey_noise
 
 
@@ -146,6 +147,21 @@ def test_new_sound_leaves_the_crops_alone(talking: Path, track: Path, config: Co
     difference = diff_versions(config.root, f"set@{first.version}", f"set@{other.version}")
     assert {"audio", "mel"} <= set(difference.fields)
     assert not {"crops", "landmarks", "identity"} & set(difference.fields)
+
+
+def test_a_film_under_two_sounds_is_two_clips_and_new_sound_at_its_place_makes_one_of_them(
+    talking: Path, track: Path, config: Config, tmp_path: Path
+) -> None:
+    film, dubbed = remux(talking, tmp_path / "film.mp4"), remux(talking, tmp_path / "dubbed.mp4", sound=track)
+    first = preprocess_many([Source(str(film))], "set", config)
+    both = preprocess_many([Source(str(dubbed))], "set", config)
+    assert {"tracks", "crops", "action_units"}.isdisjoint(done(both))
+    assert show_version(Root(config.root), f"set@{both.version}").counts == {"ok": 2}
+    preprocess_many([Source(str(film))], "other", config)
+    film.write_bytes(dubbed.read_bytes())
+    again = preprocess_many([Source(str(film))], "other", config)
+    assert show_version(Root(config.root), f"other@{again.version}").counts == {"ok": 1}
+    assert first.clips[0]["clip_id"] not in {both.clips[0]["clip_id"], again.clips[0]["clip_id"]}
 
 
 class DeadlyWalker(Walker):
