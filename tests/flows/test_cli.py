@@ -71,6 +71,7 @@ def test_options_are_taken_before_and_after_the_command(dubwright: Command, tmp_
         (["dub"], "needs a VIDEO or --manifest"),
         (["dub", "README.md"], "needs --audio"),
         (["dub", "missing.mp4", "--audio", "README.md"], "missing.mp4: no such file"),
+        (["preprocess", "README.md", "--dataset", "d", "--retry", "all"], "nothing else to retry"),
         (["train"], "needs --dataset"),
         (["dataset", "show", "nothing"], "there is no dataset 'nothing'"),
         (["models", "show", "nothing"], "there is no model 'nothing'"),

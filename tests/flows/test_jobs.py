@@ -83,8 +83,16 @@ def test_preprocessing_a_mixed_folder_gives_every_input_a_row(dubwright: Command
     assert Catalog(root).count("sources") == len(items)
     assert Catalog(root).count("clips", "status = 'ok'") >= 1
 
-    again = dubwright("preprocess", folder, "--dataset", "mixed", "--json")
+    did = {entry["step"]: entry for entry in result["steps"]}
+    assert did["tracks"]["done"] >= 1 and did["caption"]["done"] >= 1
+    assert Catalog(root).count("steps", "step = 'caption' AND status = 'ok'") == did["caption"]["done"]
+    assert (Path(str(result["report"])).parent / "dataset" / "index.html").is_file()
+
+    plan = the_object(dubwright("preprocess", folder, "--dataset", "mixed", "--plan", "--json").stdout)["plan"]
+    assert plan["films"] == len(items) and plan["known"] >= 1 and plan["steps"]
+    again = dubwright("preprocess", folder, "--dataset", "mixed", "--retry", "failed", "--json")
     assert the_object(again.stdout)["dataset"] == result["dataset"], "the same footage gave another version"
+    assert not any(entry["done"] for entry in the_object(again.stdout)["steps"] if entry["step"] != "tracks")
     listed = the_object(dubwright("dataset", "list", "mixed", "--json").stdout)
     assert [entry["id"] for entry in listed["items"]] == [result["dataset"]]
 
