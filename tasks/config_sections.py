@@ -271,6 +271,9 @@ class Runtime(Section):
         default=0, description="CPUs given to a Ray started here; 0: what is there"
     )
     actors: Annotated[int, Field(ge=0)] = Field(default=0, description="worker actors; 0: one for every CPU")
+    gpus: float = Field(
+        default=0.0, ge=0, description="share of a GPU that each preprocessing worker takes for its networks; 0: none"
+    )
     in_process: bool = Field(default=False, description="work in this process, one item after the other, without Ray")
     threads: Count = Field(default=1, description="threads of torch and onnxruntime in each worker")
     object_store_mb: Annotated[int, Field(ge=80)] = Field(default=256, description="Ray's object store; MiB")

@@ -51,14 +51,18 @@ class Experts:
 
 
 def load_experts(config: Config) -> Experts:
-    """Load what the configuration names, on the CPU, with `config.runtime.threads` threads.
+    """Load what the configuration names, with `config.runtime.threads` threads.
+
+    On the CPU; where `runtime.gpus` gives a worker its share of a GPU, the networks that look at pictures and sound go
+    there (face packs go where onnxruntime can run).
 
     Raises:
         ConfigError: the face pack, or a public checkpoint that the configuration names, is missing or unusable.
     """
     torch.set_num_threads(config.runtime.threads)
     audio, root = config.audio, Root(config.root).local
-    return Experts(
+    device = "cuda" if config.runtime.gpus and torch.cuda.is_available() else "cpu"
+    experts = Experts(
         faces=load_faces(config),
         sync=_optional(lambda source: load_lips(source, root), audio.sync, "sync is not measured"),
         text=_optional(
@@ -70,17 +74,21 @@ def load_experts(config: Config) -> Experts:
         voice_emotion=_optional(load_voice_emotion, audio.emotion, "emotions are not read from voices"),
         action_units=_optional(load_action_units, audio.emotion, "action units are not read"),
         captioner=_optional(
-            lambda source: load_captioner(source, config.captions.max_tokens),
+            lambda source: load_captioner(source, config.captions.max_tokens, device),
             config.captions.model,
             "captions are not written by a model",
         ),
         transcriber=_optional(
-            lambda source: load_transcriber(checkpoint_source(source, root)),
+            lambda source: load_transcriber(checkpoint_source(source, root), device),
             audio.transcriber,
             "speech is not written down",
         ),
         version=experts_version(config),
     )
+    for network in (experts.sync, experts.face_emotion, experts.voice_emotion, experts.action_units):
+        if isinstance(network, torch.nn.Module):
+            network.to(device)
+    return experts
 
 
 def load_speech(config: Config, normed_last: bool = False) -> SpeechEncoder | WhisperEncoder:

@@ -213,7 +213,8 @@ def _build(
 
 def _answers(items: list[Item], config: Config, journal: Path, retry: bool) -> Iterator[dict[str, Any]]:
     arguments = (config.model_dump(mode="json"), str(journal), retry)
-    yield from cluster.map_rows([task_of(item) for item in items], SourceWorker, arguments, config)
+    rows = [task_of(item) for item in items]
+    yield from cluster.map_rows(rows, SourceWorker, arguments, config, config.runtime.gpus)
 
 
 def task_of(item: Item) -> dict[str, Any]:
