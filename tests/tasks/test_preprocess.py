@@ -1,12 +1,5 @@
 """Many sources: rows in = rows out, a rerun does only what is missing, and a killed worker costs one source."""
 
-import hashlib
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +16,7 @@ from tasks.config import Config
 from tasks.masks import EYES, FACE, LIPS, OUTSIDE
 from tasks.preprocess import preprocess_many
 from tasks.probe import Source, find_sources
-from tasks.steps.step import Clip, Step
 from tasks.steps.store import Store
-from tasks.steps.walk import Walker
 from tests.storage.test_media_digests import remux
 from tests.tasks.conftest import FRAMES, grey_noise
 
@@ -149,6 +140,28 @@ def test_new_sound_leaves_the_crops_alone(talking: Path, track: Path, config: Co
     assert not {"crops", "landmarks", "identity"} & set(difference.fields)
 
 
+@pytest.mark.parametrize("shift", [7, -5])
+def test_sound_that_is_off_is_taken_where_it_fits_the_lips(
+    library: Path, config: Config, tmp_path: Path, shift: int
+) -> None:
+    frames = [frame for _, _, frame in media.iter_frames(library / "welcome.mp4")]
+    sound = media.read_audio(library / "welcome.mp4", 16000)[: len(frames) * 640]
+    late = np.roll(sound, shift * 640)
+    film = media.write_video(tmp_path / "late.mp4", frames, 25, late)
+    built = preprocess_many([Source(str(film))], "set", config)
+    (clip,) = (clip for clip in read_rows(built.folder) if clip["status"] == "ok")
+    assert abs(clip["sync_offset"] - shift) <= 1
+    assert clip["sync_correction"] == clip["sync_offset"]
+    assert clip["sync_residual"] == 0
+    heard = np.frombuffer(clip["audio"], "<i2").astype(np.float32)
+    inner = slice(16000, len(heard) - 16000)
+    lags = range(-12, 13)
+    alike = [np.corrcoef(heard[inner], np.roll(sound, lag * 640)[: len(heard)][inner])[0, 1] for lag in lags]
+    assert abs(lags[int(np.argmax(alike))]) <= 1
+    assert len(clip["speaking"]) == clip["num_frames"] == len(clip["pts"])
+    assert clip["speaking_share"] > 0.5
+
+
 def test_a_film_under_two_sounds_is_two_clips_and_new_sound_at_its_place_makes_one_of_them(
     talking: Path, track: Path, config: Config, tmp_path: Path
 ) -> None:
@@ -162,149 +175,6 @@ def test_a_film_under_two_sounds_is_two_clips_and_new_sound_at_its_place_makes_o
     again = preprocess_many([Source(str(film))], "other", config)
     assert show_version(Root(config.root), f"other@{again.version}").counts == {"ok": 1}
     assert first.clips[0]["clip_id"] not in {both.clips[0]["clip_id"], again.clips[0]["clip_id"]}
-
-
-class DeadlyWalker(Walker):
-    """Its step `sync` takes the process down, as a library that crashes does, for the clips of one file."""
-
-    def _each(self, step: Step, clips: Sequence[Clip]) -> Iterator[Any]:
-        for clip in clips:
-            if step.name == "sync" and Path(clip.source.uri).name.startswith("deadly"):
-                self._watch.begin(step.name, clip.number)
-                os.kill(os.getpid(), signal.SIGKILL)
-        yield from super()._each(step, clips)
-
-
-class DeadlyWorker(preprocess.SourceWorker):
-    """A worker with such a step, which runs until the watch leaves the clip out."""
-
-    def walker(self, store: Store) -> Walker:
-        usual = super().walker(store)
-        return DeadlyWalker(self._config, usual._experts, store, self._watch, self._retry)
-
-
-SHORT = {"preprocess.min_clip_s": 0.4, "preprocess.drop_duplicates": False}
-"""Settings for the films of `many`, which are short and all the same take."""
-
-
-def many(folder: Path, talking: Path, count: int) -> list[Source]:
-    """Files of 16 frames that differ in a corner of the picture."""
-    frames = [frame for _, _, frame in media.iter_frames(talking)]
-    sound = media.read_audio(talking, 16000)
-    folder.mkdir(exist_ok=True)
-    for number in range(count):
-        marked = [frame.copy() for frame in frames[:16]]
-        for frame in marked:
-            frame[:8, :8] = (number * 7 % 256, number % 256, number // 256)
-        name = "deadly.mp4" if number == count // 2 else f"clip{number:03d}.mp4"
-        media.write_video(folder / name, marked, 25, sound[: 16 * 640])
-    return find_sources([folder])
-
-
-@pytest.mark.slow
-def test_a_step_that_kills_its_process_costs_one_clip(
-    talking: Path, config: Config, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sources = many(tmp_path / "many", talking, 200)
-    config = config.with_(SHORT | {"runtime.in_process": False})
-    monkeypatch.setattr(preprocess, "SourceWorker", DeadlyWorker)
-    built = preprocess_many(sources, "set", config)
-    assert len(built.clips) == 200
-    lost = [clip for clip in built.clips if clip["status"] != "ok"]
-    assert [Path(clip["source_uri"]).name for clip in lost] == ["deadly.mp4"]
-    assert (lost[0]["status"], lost[0]["stage"], lost[0]["error_type"]) == ("failed", "sync", "WorkerDied")
-    assert "quarantined" in lost[0]["reason"]
-    monkeypatch.undo()
-    again = preprocess_many(sources, "set", config)
-    assert not done(again)
-    assert sum(clip["status"] == "failed" for clip in again.clips) == 1
-    mended = preprocess_many(sources, "set", config, retry_failed=True)
-    assert done(mended)["sync"] == 1
-    assert all(clip["status"] == "ok" for clip in mended.clips)
-    more = many(tmp_path / "many", talking, 201)
-    grown = preprocess_many(more, "set", config)
-    assert len(grown.clips) == 201
-    assert set(done(grown).values()) == {1}
-
-
-class StuckWalker(Walker):
-    """Its step `sound` never ends for one file."""
-
-    def _each(self, step: Step, clips: Sequence[Clip]) -> Iterator[Any]:
-        for clip in clips:
-            if step.name == "sound" and Path(clip.source.uri).name.startswith("deadly"):
-                self._watch.begin(step.name, clip.number)
-                time.sleep(600)
-        yield from super()._each(step, clips)
-
-
-class StuckWorker(preprocess.SourceWorker):
-    """A worker with such a step."""
-
-    def walker(self, store: Store) -> Walker:
-        usual = super().walker(store)
-        return StuckWalker(self._config, usual._experts, store, self._watch, self._retry)
-
-
-@pytest.mark.slow
-def test_a_step_that_never_ends_is_ended(
-    talking: Path, config: Config, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sources = many(tmp_path / "many", talking, 4)
-    limited = SHORT | {"runtime.in_process": False, "runtime.clip_limit_s": 8.0}
-    monkeypatch.setattr(preprocess, "SourceWorker", StuckWorker)
-    built = preprocess_many(sources, "set", config.with_(limited))
-    lost = [clip for clip in built.clips if clip["status"] != "ok"]
-    assert [(clip["stage"], clip["error_type"]) for clip in lost] == [("sound", "TimeLimit")]
-    assert len(built.clips) == 4
-
-
-_RUN = """
-import sys
-from pathlib import Path
-from tasks.config import load_config
-from tasks.preprocess import preprocess_many
-from tasks.probe import find_sources
-config = load_config(root=sys.argv[1], overrides={"runtime.in_process": True, "preprocess.min_clip_s": 0.4,
-    "preprocess.drop_duplicates": False})
-preprocess_many(find_sources([Path(sys.argv[2])]), "set", config)
-"""
-
-
-def run_aside(root: Path, footage: Path) -> subprocess.Popen[bytes]:
-    """The whole of it in a process of its own."""
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen([sys.executable, "-c", _RUN, str(root), str(footage)], stdout=quiet, stderr=quiet)
-
-
-def content(root: Path) -> dict[str, str]:
-    """Name and hash of every file of the dataset's versions."""
-    folders = [path for path in (root / "datasets" / "set").iterdir() if path.is_dir()]
-    files = (file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
-    return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_the_dataset_is_the_same_to_the_byte(talking: Path, tmp_path: Path) -> None:
-    many(tmp_path / "footage", talking, 24)
-    began = time.monotonic()
-    assert run_aside(tmp_path / "whole", tmp_path / "footage").wait() == 0
-    length = time.monotonic() - began
-    kills_wanted = int(os.environ.get("DUBWRIGHT_KILLS", "4"))
-    moments = np.random.default_rng(0).uniform(0.3, 0.9, kills_wanted) * length
-    kills = 0
-    for moment in moments:
-        process = run_aside(tmp_path / "killed", tmp_path / "footage")
-        try:
-            process.wait(timeout=moment)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
-    assert kills
-    assert run_aside(tmp_path / "killed", tmp_path / "footage").wait() == 0
-    assert content(tmp_path / "killed") == content(tmp_path / "whole")
-    assert content(tmp_path / "whole")
 
 
 def test_workers_that_cannot_start_do_not_blame_the_sources_for_ever(
