@@ -99,7 +99,7 @@ def pieces(folder: Path, count: int, frames: int = 50) -> list[Source]:
     for number in range(count):
         marked = [frame.copy() for frame in there]
         for frame in marked:
-            frame[:8, :8] = (number * 7 % 256, number % 256, number // 256)
+            frame[:8, :8] = (number % 16 * 16, number // 16 % 16 * 16, number // 256 * 60)
         media.write_video(folder / f"{number:04d}.mp4", marked, 25, sound)
     return find_sources([folder])
 

@@ -55,7 +55,7 @@ def many(folder: Path, talking: Path, count: int) -> list[Source]:
     for number in range(count):
         marked = [frame.copy() for frame in frames[:16]]
         for frame in marked:
-            frame[:8, :8] = (number * 7 % 256, number % 256, number // 256)
+            frame[:8, :8] = (number % 16 * 16, number // 16 % 16 * 16, number // 256 * 60)
         name = "deadly.mp4" if number == count // 2 else f"clip{number:03d}.mp4"
         media.write_video(folder / name, marked, 25, sound[: 16 * 640])
     return find_sources([folder])
