@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from storage import media
@@ -56,6 +56,7 @@ def test_a_late_track_is_padded(name: str, late: float) -> None:
 @settings(deadline=None, max_examples=50)
 @given(name=st.sampled_from(["aac.mp4", "opus.mkv", "pcm.mov"]), start=st.floats(0, 2.2), length=st.floats(0.01, 1.0))
 def test_a_range_is_cut_out_of_the_whole(name: str, start: float, length: float) -> None:
+    assume(all(abs(time - edge) > 0.01 for time in CLICKS for edge in (start, start + length)))  # no click is cut
     rate = 16000
     whole = media.read_audio(film(name), rate)
     part = media.read_audio(film(name), rate, start, start + length)
