@@ -22,7 +22,7 @@ from tasks.corpora.registry import AUTO, layout_named
 from tasks.preprocess import preprocess_many
 from tasks.probe import Source, find_sources
 from tasks.report_version import version_page
-from tasks.steps.accounts import ledger_rows, step_table
+from tasks.steps.ledger import ledger_rows, step_table
 
 REPORT_CLIPS = 36  # thumbnails
 PAGE = "dataset"

@@ -112,6 +112,10 @@ class StorageFull(DubwrightError):
     """The disk (or the quota) is full; nothing half-written was left at the destination."""
 
 
+class WorkersFailed(DubwrightError):
+    """The pool of workers could not be kept up: they do not start, or the cluster is lost. What was finished stays."""
+
+
 class LockHeld(DubwrightError):
     """Another process holds the lock that this one needs."""
 

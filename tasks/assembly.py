@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from storage.layout import Root
 from storage.schema import CLIPS, SOURCES, light, row
 from storage.shards import ShardWriter, read_rows
 from tasks.config import Config
+from tasks.curation import CURATED, NEEDED, Curation, curate
 from tasks.sources import Source
 from tasks.steps.store import VERDICTS, Store
 from tasks.steps.tally import Tally
 from tasks.steps.verdict import ClipRow, Naming, clip_rows, source_row_of, tally_of
-from tasks.whole import NEEDED, SETTLED_BY_ALL, Whole, settle_dataset
 
 
 @dataclass(frozen=True)
@@ -96,34 +95,33 @@ def assemble(
     kept = {source_id for source_id, entry in before.items() if entry["stays"]}
     built = Built("", folder, items, namings=namings)
 
-    def fresh() -> Iterator[tuple[Item, ClipRow]]:
+    def fresh() -> Iterator[tuple[dict[str, Any], Iterator[ClipRow]]]:
         for item in items:
-            for made in _rows_of(item, lost, dataset, config, store, namings[item.source_id]):
-                yield item, made
+            yield _rows_of(item, lost, dataset, config, store, namings[item.source_id])
 
     def known() -> Iterator[dict[str, Any]]:
         for entry in _rows(previous, list(NEEDED)):
             if entry["source_id"] in kept and entry["status"] == "ok":
                 yield entry
-        for _, made in fresh():
-            if made.values["status"] == "ok":
-                yield {name: made.values.get(name) for name in NEEDED}
+        for _, clips in fresh():
+            for made in clips:
+                if made.values["status"] == "ok":
+                    yield {name: made.values.get(name) for name in NEEDED}
 
-    whole = settle_dataset(known(), dict(_people(previous)), config)
-    built.moved = whole.moved
+    curation = curate(known(), dict(_people(previous)), config)
+    built.moved = curation.moved
     built.gone = set(before) - kept
     built.stays = bool(kept)
-    built.changes = dict(_changes(previous, kept, whole))
+    built.changes = dict(_changes(previous, kept, curation))
     with ShardWriter(folder, CLIPS, config.preprocess.shard_mb) as shards:
         names = light(CLIPS).names
-        for item, rows in groupby(fresh(), key=lambda pair: pair[0]):
+        for source, clips in fresh():
             verdicts = []
-            for _, made in rows:
-                made.values |= whole.columns(made.values)
+            for made in clips:
+                made.values |= curation.columns(made.values)
                 shards.write(made.table())
                 built.clips.append({name: made.values.get(name) for name in names})
                 verdicts.append(made.values)
-            source = _source_row(item, lost, dataset, config, store)
             built.sources.append(source | tally_of(source, verdicts))
         first = {item.source_id: item for item in items}
         for item in repeated:
@@ -141,11 +139,11 @@ def _people(previous: Path | None) -> Iterator[tuple[str, str]]:
             yield entry["clip_id"], entry["speaker"]
 
 
-def _changes(previous: Path | None, kept: set[str], whole: Whole) -> Iterator[tuple[str, dict[str, Any]]]:
+def _changes(previous: Path | None, kept: set[str], curation: Curation) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of the version before that stay, and what the whole dataset now says otherwise of them."""
-    for entry in _rows(previous, ["clip_id", "source_id", *SETTLED_BY_ALL]):
+    for entry in _rows(previous, ["clip_id", "source_id", *CURATED]):
         if entry["source_id"] in kept:
-            other = {name: value for name, value in whole.columns(entry).items() if entry[name] != value}
+            other = {name: value for name, value in curation.columns(entry).items() if entry[name] != value}
             if other:
                 yield entry["clip_id"], other
 
@@ -170,9 +168,7 @@ def _before(previous: Path | None, items: Sequence[Item]) -> dict[str, dict[str,
     return found
 
 
-def _namings(
-    items: Sequence[Item], before: Mapping[str, Mapping[str, Any]], dataset: str
-) -> dict[str, Naming]:
+def _namings(items: Sequence[Item], before: Mapping[str, Mapping[str, Any]], dataset: str) -> dict[str, Naming]:
     """How the rows of each source are named: of several with one picture, all but the first get a salt."""
     taken = {entry["picture_id"] for entry in before.values() if entry["stays"]}
     namings = {}
@@ -185,22 +181,15 @@ def _namings(
 
 def _rows_of(
     item: Item, lost: Mapping[str, dict[str, Any]], dataset: str, config: Config, store: Store, naming: Naming
-) -> Iterator[ClipRow]:
-    """The rows of a source, from its verdict. That may have been made for another dataset, or under another name."""
+) -> tuple[dict[str, Any], Iterator[ClipRow]]:
+    """The SOURCES row of a source and its clips, from its verdict. That may have been made for another dataset, or
+    under another name."""
     verdict = store.part(VERDICTS, item.key) if item.key not in lost else None
     if verdict is None:
-        yield ClipRow(verdict_rows(item, lost[item.key], dataset, config)[0])
-        return
-    yield from clip_rows(verdict, store, item.source, naming, config)
-
-
-def _source_row(
-    item: Item, lost: Mapping[str, dict[str, Any]], dataset: str, config: Config, store: Store
-) -> dict[str, Any]:
-    verdict = store.part(VERDICTS, item.key) if item.key not in lost else None
-    if verdict is None:
-        return verdict_rows(item, lost[item.key], dataset, config)[1]
-    return source_row_of(verdict, item.source, item.source_id, dataset)
+        clip, source = verdict_rows(item, lost[item.key], dataset, config)
+        return source, iter([ClipRow(clip)])
+    source = source_row_of(verdict, item.source, item.source_id, dataset)
+    return source, clip_rows(verdict, store, item.source, naming, config)
 
 
 def verdict_rows(
@@ -212,9 +201,7 @@ def verdict_rows(
     said = {"speaker": source.speaker, "licence": source.licence, "consent": source.consent}
     clip_id = content_id("lost", dataset, source_id)
     clip = row(CLIPS, clip_id=clip_id, source_id=source_id, source_uri=source.uri, **made, **said)
-    whole = row(
-        SOURCES, source_id=source_id, uri=source.uri, attempts=1, clips_ok=0, clips_rejected=1, **made, **said
-    )
+    whole = row(SOURCES, source_id=source_id, uri=source.uri, attempts=1, clips_ok=0, clips_rejected=1, **made, **said)
     return clip, whole
 
 
@@ -224,5 +211,3 @@ def _repeat_rows(item: Item, first: Item, dataset: str, config: Config) -> tuple
         "reason": f"has the same bytes as {Path(first.source.uri).name}",
     }  # fmt: skip
     return verdict_rows(item, verdict, dataset, config, content_id("repeated", item.source_id, item.source.uri))
-
-

@@ -13,7 +13,9 @@ from typing import Any
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
 
+from storage.errors import WorkersFailed
 from tasks.config import Config
 
 _DEFAULTS = {
@@ -95,6 +97,9 @@ def map_rows(
     Args:
         worker: a class; called with a row (dict of plain values), returns a dict of plain values and must not raise.
         gpus: GPUs per actor.
+
+    Raises:
+        WorkersFailed: no worker can start (an error as it is built, out of memory), or the cluster is gone.
     """
     if config.runtime.in_process:
         own = worker(*arguments) if rows else None
@@ -115,5 +120,22 @@ def map_rows(
             worker, fn_constructor_args=arguments, compute=pool, num_cpus=1, num_gpus=gpus, **retries
         )
     tables: Iterator[Any] = iter(results.iter_batches(batch_size=None, batch_format="pyarrow"))
-    for table in tables:
+    while True:
+        try:
+            table = next(tables)
+        except StopIteration:
+            return
+        except RayError as error:
+            raise WorkersFailed(
+                f"the workers of Ray cannot work: {_cause(error)}",
+                "give them memory or fewer runtime.actors; runtime.in_process=true works without Ray",
+            ) from error
         yield from table.to_pylist()
+
+
+def _cause(error: RayError) -> str:
+    """What a worker said last, without Ray's traceback."""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "creation task" in said[0]:
+        return f"one died as it started: {said[-1]}"
+    return f"{said[0].rstrip('.')} (killed, crashed or out of memory)"

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.caption_writing import write_caption
 from tasks.captions import sentence, voice_of
-from tasks.config_sections import Captions
 from tasks.emotion import face_emotion, join_feelings, units_emotion, voice_emotion
 from tasks.experts import Experts
-from tasks.quality import head_pose
 from tasks.speech import prosody
 
 AUTO = "auto"
@@ -46,31 +43,6 @@ def read_emotion(
         "emotion": feeling.emotion, "intensity": feeling.intensity, "emotion_scores": feeling.probabilities,
         "source": feeling.source,
     }  # fmt: skip
-
-
-def describe_clip(
-    emotion: str | None,
-    intensity: int | None,
-    caption: str | None,
-    crops: Sequence[NDArray[np.uint8]],
-    audio: NDArray[np.float32],
-    kps: NDArray,
-    pts: NDArray,
-    opening: NDArray,
-    experts: Experts,
-) -> dict[str, Any]:
-    """The columns emotion, intensity, caption, caption_source, caption_embedding of a CLIPS row, in one step.
-
-    Args:
-        emotion, intensity, caption: what corpus or manifest say, None where they are silent; free words are read.
-        crops: aligned crops uint8 [S,S,3]; a few of the clip do.
-        audio: float32 [N] at 16 kHz.
-        kps: [T,5,2]; pts: [T] seconds; opening: [T] of the mouth, NaN where it was not measured.
-    """
-    reading = {} if emotion or caption else read_emotion(crops, audio, experts)
-    labels = {"emotion": emotion, "intensity": intensity, "caption": caption}
-    pose = head_pose(kps)
-    return write_caption(reading, prosody(audio), pose, pts, opening, None, labels, Captions(), experts)
 
 
 def emotion_heard(audio: NDArray[np.float32], experts: Experts) -> str | None:

@@ -72,7 +72,7 @@ class SourceWorker:
             source_row, info = probe_source(here, "", self._config)
             walk = None if info is None else self.walker(store).walk(here, info, keys)
         if walk is not None:
-            walk.call(here.uri, source.uri)
+            walk.tell_by_address(here.uri, source.uri)
         elif source_row["reason"]:
             source_row["reason"] = source_row["reason"].replace(here.uri, source.uri)
         write_verdict(store, key, source_row, walk, self._config)
@@ -113,12 +113,12 @@ def preprocess_many(
     journal = Ledger(store.journal(run_id))
     folder = root.cache / "staging" / content_id(dataset, run_id)
     try:
-        lost, done, tally = _build(items, dataset, config, store, journal, on_row, retry_failed)
+        state = _build(items, dataset, config, store, journal, on_row, retry_failed)
         # Two runs at once: the one that comes later builds on what the other left.
         with FileLock(root.datasets / dataset / ".assembly.lock", _LOCK_S):
             before = previous_version(root, dataset)
-            built = assemble(items, repeated, lost, dataset, config, folder, before.path if before else None)
-            built.steps, built.done = tally, done
+            built = assemble(items, repeated, state.lost, dataset, config, folder, before.path if before else None)
+            built.steps, built.done = state.tally, state.done
             built.version = versions.commit_version(
                 root, dataset, folder if built.clips else None, message or f"{len(sources)} sources",
                 base=before.version if before and built.stays else "", without=built.gone, changes=built.changes,
@@ -153,8 +153,9 @@ def listed(sources: Sequence[Source], config: Config) -> tuple[list[Item], list[
 
 
 @dataclass
-class _Round:
-    """One pool of workers over the items that are left."""
+class _State:
+    """What became of the items: outcome columns of those that have no verdict even then, by key; the keys of those
+    done now; what was done at each step."""
 
     lost: dict[str, dict[str, Any]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
@@ -169,13 +170,9 @@ def _build(
     journal: Ledger,
     on_row: OnRow | None,
     retry: bool,
-) -> tuple[dict[str, dict[str, Any]], set[str], dict[str, Tally]]:
-    """Takes the sources through the steps that have no verdict yet.
-
-    Returns the verdicts of those that have none even then (key → outcome columns), the keys of those done now, and
-    what was done at each step.
-    """
-    state = _Round()
+) -> _State:
+    """Takes the sources through the steps that have no verdict yet."""
+    state = _State()
     todo: dict[str, Item] = {}
     for item in items:
         verdict = store.part(VERDICTS, item.key) if item.source.refused is None else None
@@ -208,7 +205,7 @@ def _build(
         for key in list(todo) if not begun else [key for key in begun if deaths[key] >= _MOST_DEATHS]:
             state.lost[key] = _died(deaths[key])
             _tell_lost(on_row, todo.pop(key), state.lost[key], dataset, config)
-    return state.lost, state.done, state.tally
+    return state
 
 
 def _answers(items: list[Item], config: Config, journal: Path, retry: bool) -> Iterator[dict[str, Any]]:

@@ -40,9 +40,7 @@ def _tracks(clips: Sequence[Clip], limits: Preprocess) -> Judged:
         length = clip["end_s"] - clip["start_s"]
         error: InputRejected | None
         if length < limits.min_clip_s - 1e-6 and not clip["still"]:
-            error = InputRejected(
-                "clips", "clip_s", length, limits.min_clip_s, "s", "lower preprocess.min_clip_s"
-            )
+            error = InputRejected("clips", "clip_s", length, limits.min_clip_s, "s", "lower preprocess.min_clip_s")
         else:
             error = _short(clip, "faces", "face_px", limits.min_face_px, "px") or _short(
                 clip, "faces", "face_ratio", limits.min_face_ratio

@@ -24,7 +24,12 @@ STEPS: tuple[Step, ...] = (
         "emotion", m.EMOTION_FIELDS, (CROPS, "sound", "action_units"), (), ("emotion",), m.emotion, rests_on=CORRECTED
     ),
     Step(
-        "caption", m.CAPTION_FIELDS, ("emotion", "action_units", "sound", "the label"), ("captions",),
-        ("text", "captioner"), m.caption, rests_on=CORRECTED,
+        "caption",
+        m.CAPTION_FIELDS,
+        ("emotion", "action_units", "sound", "the label"),
+        ("captions",),
+        ("text", "captioner"),
+        m.caption,
+        rests_on=CORRECTED,
     ),
 )

@@ -16,7 +16,7 @@ from storage.step_parts import OUTCOME, StepPart, joined_row, written_part
 from tasks.config import Config
 from tasks.sources import Source
 from tasks.steps.store import VERDICTS, Store
-from tasks.steps.walk import Walk, nobody
+from tasks.steps.walk import Walk
 
 SETTLED = ("sync_correction", "sync_residual", "speaking", "speaking_share")
 """Columns that gates settle."""
@@ -50,7 +50,7 @@ def write_verdict(
         if film is None and not walk.verdicts:
             film = {
                 name: value for name, value in outcome(
-                    nobody(facts, config.preprocess.min_face_ratio, walk.source.uri)
+                    _nobody(facts, config.preprocess.min_face_ratio, walk.source.uri)
                 ).items() if name in OUTCOME
             }  # fmt: skip
     verdicts = {} if walk is None or film is not None else walk.verdicts
@@ -160,3 +160,13 @@ def _none_passed(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "status": "rejected", "stage": "clips", "measure": "clips_ok", "value": 0.0, "threshold": 1.0,
         "reason": f"none of its {len(verdicts)} clips passed: {where}; each has its own row",
     }  # fmt: skip
+
+
+def _nobody(facts: Mapping[str, Any], min_face_ratio: float, path: str) -> InputRejected:
+    """The verdict on a film without a face that stays."""
+    flashes = len(facts.get("dropped", ()))
+    reason = "no face found in any frame" if not flashes else f"no face that stays: {flashes} for a moment only"
+    return InputRejected(
+        "faces", "face_ratio", 0.0, min_face_ratio, "", "give footage with a face, or lower faces.det_thresh",
+        path=path, reason=reason,
+    )  # fmt: skip

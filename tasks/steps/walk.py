@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from storage import media
-from storage.errors import InputFailed, InputRejected, outcome
+from storage.errors import InputFailed, outcome
 from storage.step_fields import is_plain, step_fields
 from storage.step_parts import OUTCOME, StepPart, written_part
 from tasks.config import Config
@@ -30,8 +30,6 @@ from tasks.steps.watch import DIED, TIMED_OUT, Watch
 
 FILM = -1
 """Number of the row that tells how a step went that is done to the whole film."""
-Done = tuple[int, dict[str, Any] | Exception, float, float]
-"""Number of a clip, its columns or why there are none, seconds and CPU seconds."""
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Walk:
     facts: dict[str, Any] = field(default_factory=dict)
     tally: dict[str, Tally] = field(default_factory=dict)
 
-    def call(self, copy: str, address: str) -> None:
+    def tell_by_address(self, copy: str, address: str) -> None:
         """Let reasons name the address of a film instead of the place of its copy."""
         for verdict in (self.film, *self.verdicts.values()):
             if verdict is not None and verdict.get("reason"):
@@ -221,13 +219,3 @@ def _work(
         "attempts": attempts, "seconds": seconds, "cpu_seconds": cpu_seconds,
         "created": datetime.datetime.now(datetime.UTC),
     }  # fmt: skip
-
-
-def nobody(facts: Mapping[str, Any], min_face_ratio: float, path: str) -> InputRejected:
-    """The verdict on a film without a face that stays."""
-    flashes = len(facts.get("dropped", ()))
-    reason = "no face found in any frame" if not flashes else f"no face that stays: {flashes} for a moment only"
-    return InputRejected(
-        "faces", "face_ratio", 0.0, min_face_ratio, "", "give footage with a face, or lower faces.det_thresh",
-        path=path, reason=reason,
-    )  # fmt: skip

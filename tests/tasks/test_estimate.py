@@ -19,7 +19,7 @@ from tasks.estimate import estimate
 from tasks.estimate_rates import measured_rates, ship, shipped_rates
 from tasks.preprocess import preprocess_many
 from tasks.sources import Source
-from tasks.steps.accounts import ledger_rows
+from tasks.steps.ledger import ledger_rows
 from tasks.studio.library import LIBRARY
 
 

@@ -1,5 +1,7 @@
 """Many sources: rows in = rows out, a rerun does only what is missing, and a killed worker costs one source."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from storage import media
+from storage.errors import WorkersFailed
 from storage.layout import Root
 from storage.shards import read_rows
 from storage.versions import diff_versions, show_version
@@ -177,14 +180,28 @@ def test_a_film_under_two_sounds_is_two_clips_and_new_sound_at_its_place_makes_o
     assert first.clips[0]["clip_id"] not in {both.clips[0]["clip_id"], again.clips[0]["clip_id"]}
 
 
-def test_workers_that_cannot_start_do_not_blame_the_sources_for_ever(
-    folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["raises", "is killed"])
+def test_workers_that_cannot_start_end_the_run_with_their_cause_and_blame_no_source(
+    end: str, folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch, ray_session: None
 ) -> None:
-    monkeypatch.setattr(preprocess, "_answers", lambda *given: iter(()))
-    (row,) = preprocess_many([Source(str(folder / "noface.mp4"))], "set", config).sources
-    assert row["status"] == "failed"
-    monkeypatch.undo()
-    (row,) = preprocess_many([Source(str(folder / "noface.mp4"))], "set", config).sources
+    class Broken:
+        """A worker that ends as it starts."""
+
+        def __init__(self, *given: object) -> None:
+            if end == "raises":
+                raise RuntimeError("no room for the networks")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def __call__(self, row: dict[str, object]) -> dict[str, object]:
+            return row
+
+    sources = [Source(str(folder / "noface.mp4"))]
+    with monkeypatch.context() as patch:
+        patch.setattr(preprocess, "SourceWorker", Broken)
+        with pytest.raises(WorkersFailed, match="no room for the networks" if end == "raises" else "killed"):
+            preprocess_many(sources, "set", config.with_({"runtime.in_process": False, "runtime.actors": 2}))
+    (row,) = preprocess_many(sources, "set", config).sources
     assert row["status"] == "rejected"
 
 

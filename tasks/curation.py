@@ -19,12 +19,12 @@ NEEDED = (
 )  # fmt: skip
 """What is asked of every clip that passed its gates."""
 
-SETTLED_BY_ALL = ("split", "speaker", "speaker_source", *OUTCOME, "duplicate_of", "duplicate_similarity")
+CURATED = ("split", "speaker", "speaker_source", *OUTCOME, "duplicate_of", "duplicate_similarity")
 """What all clips together decide of one."""
 
 
 @dataclass
-class Whole:
+class Curation:
     """duplicates: clip_id → (the clip that is kept, likeness); speakers, sources of their names, by clip_id; splits:
     by source_id; moved: source_id → (split before, split now)."""
 
@@ -50,7 +50,7 @@ class Whole:
         return found
 
 
-def settle_dataset(clips: Iterable[Mapping[str, Any]], before: Mapping[str, str], config: Config) -> Whole:
+def curate(clips: Iterable[Mapping[str, Any]], before: Mapping[str, str], config: Config) -> Curation:
     """Judges all clips that passed their gates, whatever their order.
 
     Args:
@@ -66,4 +66,4 @@ def settle_dataset(clips: Iterable[Mapping[str, Any]], before: Mapping[str, str]
         {**row, "speaker": speakers.get(row["clip_id"]), "speaker_source": sources.get(row["clip_id"])} for row in rows
     ]
     plan = plan_splits(named, config.preprocess.splits, config.tracks.same_person)
-    return Whole(duplicates, speakers, sources, plan.of, plan.moved)
+    return Curation(duplicates, speakers, sources, plan.of, plan.moved)
