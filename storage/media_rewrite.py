@@ -28,7 +28,7 @@ from storage.media_carry import Carrier
 from storage.media_frames import broken_at, decoded
 from storage.media_open import has_free_clock, matrix_of, opened, origin_of, video_stream
 from storage.media_planes import Converter, Orientation, apply_change, encodable
-from storage.media_write import ENCODE_THREADS, AudioTrack, container_options, format_of
+from storage.media_write import ENCODE_THREADS, AudioTrack, SealFunction, container_options, format_of, sealed
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -117,6 +117,7 @@ class VideoRewriter:
         metadata: tags to add to those of `source`.
         audio_language: three-letter code for the new sound; None keeps the replaced track's.
         crf, preset: of x264.
+        seal: signs the file before it appears, e.g. `storage.signing.Seal.seal`.
 
     Raises:
         InputRejected, InputFailed: `source` has no video, or breaks; the error says where.
@@ -135,6 +136,7 @@ class VideoRewriter:
         crf: float = 18,
         preset: str = "veryfast",
         threads: int = ENCODE_THREADS,
+        seal: SealFunction | None = None,
     ) -> None:
         self._name, self._out = os.fspath(source), Path(out)
         if self._out.exists() and self._out.samefile(self._name):
@@ -143,6 +145,7 @@ class VideoRewriter:
         self._audio, self._audio_rate, self._language = audio, audio_rate, audio_language
         self._metadata = dict(metadata or {})
         self._crf, self._preset, self._threads = crf, preset, threads
+        self._seal = seal
         self._stack = contextlib.ExitStack()
         self._pending: deque[tuple[int, VideoFrame, int, np.ndarray | None]] = deque()
         self._boxes: list[tuple[int, int, int, int]] = []
@@ -166,6 +169,7 @@ class VideoRewriter:
             self._base = Fraction(1, stream.time_base.denominator)
             self._scale = stream.time_base.numerator
             partial = self._stack.enter_context(written_aside(self._out))
+            self._stack.enter_context(sealed(partial, self._out, self._seal))
             timescale = self._base.denominator
             while timescale < 1000:
                 timescale *= 2

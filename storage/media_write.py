@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 ENCODE_THREADS = 2
+SealFunction = Callable[[Path, Path], None]
+"""(the finished file that has not appeared yet, the name it will have): signs it, in place."""
 _AAC_RATES = (32000, 44100, 48000)
 _FINE_CLOCK = Fraction(1, 90_000)
 
@@ -40,6 +43,7 @@ def write_video(
     crf: float = 14,
     preset: str = "veryfast",
     threads: int = ENCODE_THREADS,
+    seal: SealFunction | None = None,
 ) -> Path:
     """Encode frames to H.264 (BT.709, tagged) and sound to AAC; the file appears whole or not at all.
 
@@ -51,6 +55,7 @@ def write_video(
         pts: presentation times in seconds, one per frame, rising, for a variable rate; `fps` is then only nominal.
         metadata: tags, e.g. those of `storage.provenance.stamp`.
         crf: x264 quality, lower is better.
+        seal: signs the file before it appears, e.g. `storage.signing.Seal.seal`.
 
     Raises:
         UsageError: the suffix is not one of the formats.
@@ -60,6 +65,7 @@ def write_video(
     exact = exact_rate(fps)
     with (
         written_aside(target) as partial,
+        sealed(partial, target, seal),
         av.open(str(partial), "w", format=format_of(target), container_options=container_options(target)) as container,
     ):
         container.metadata.update(dict(metadata or {}))
@@ -97,6 +103,14 @@ def write_video(
         if track is not None:
             track.finish()
     return target
+
+
+@contextlib.contextmanager
+def sealed(partial: Path, target: Path, seal: SealFunction | None) -> Iterator[None]:
+    """On leaving without an error the file, by then closed, is signed."""
+    yield
+    if seal is not None:
+        seal(partial, target)
 
 
 class AudioTrack:
