@@ -57,7 +57,7 @@ def dub_video(
     """
     started = time.perf_counter()
     info = media.probe(video)
-    sound = media.probe(audio, need_video=False, need_audio=True)
+    media.probe(audio, need_video=False, need_audio=True)
     if info.video is None:
         raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
     looking = None if progress is None else partial(progress, "finding faces")
@@ -81,7 +81,7 @@ def dub_video(
     renderer = FaceRenderer(video, segments, voice, config, models, feeling)
     with media.VideoRewriter(
         video, out, audio=os.fspath(audio), metadata=stamp(facts, info.metadata), crf=config.render.crf,
-        threads=config.runtime.threads,
+        when_longer=config.render.when_longer, threads=config.runtime.threads,
     ) as rewriter:  # fmt: skip
         for done, changed in renderer.run(rewriter.frames()):
             rewriter.write(done, changed)
@@ -94,7 +94,7 @@ def dub_video(
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=len(analysis.tracks),
         windows=renderer.windows, seconds=time.perf_counter() - started, attempts=1,
         created=datetime.datetime.now(datetime.UTC), **emotion_columns(feeling, models.experts),
-        reason=_remarks(sound, info, rewriter.report),
+        reason="; ".join(rewriter.report.remarks()) or None,
     )  # fmt: skip
 
 
@@ -122,15 +122,3 @@ def emotion_columns(emotion: str | None, experts: Experts) -> dict[str, Any]:
         found["emotion"] = experts.text.emotion_of(emotion).emotion
         found["caption_embedding"] = experts.text.encode([emotion])[1][0].numpy()
     return found
-
-
-def _remarks(sound: media.MediaInfo, info: media.MediaInfo, report: Any) -> str | None:
-    """What the user should know of an output that came out well."""
-    remarks = []
-    if report.audio_cut_s > 0.05:
-        remarks.append(f"the track is {report.audio_cut_s:.2f} s longer than the picture: the rest was left out")
-    missing = info.start_s + info.duration_s - (sound.start_s + sound.duration_s)
-    if missing > 0.5:
-        remarks.append(f"the track ends {missing:.2f} s before the picture: silence follows")
-    remarks += [f"not carried over: {track}" for track in report.dropped]
-    return "; ".join(remarks) or None
