@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+_NEVER_REORDERED = 2
 _TAGS_OF_THE_MUXER = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 
 
@@ -165,7 +166,12 @@ class Output:
             if hold:
                 end = self._held_from(end, self._dub)
             end = max(end, self._replaced_end)
-        self._mux(self.stream.encode(None))
+        rest = self.stream.encode(None)
+        if self._report.frames <= _NEVER_REORDERED:
+            # x265 gives decoding times at random to films that are shorter than the delay for which it makes them.
+            for packet in rest:
+                packet.dts = packet.pts
+        self._mux(rest)
         for track in self._recoded:
             track.finish()
         if self._dub is not None:

@@ -92,7 +92,7 @@ class VideoRewriter:
         when_longer: what gives way where the new sound is longer than the film. ``cut``: the sound, which ends with the
             film. ``hold``: the picture, whose last frame is shown again, at the film's own rate, until the sound ends;
             nothing else changes, so sound and picture never drift apart.
-        crf, preset: of x264 or x265.
+        crf, preset: of x264; x265's nearest in time is taken.
 
     Raises:
         InputRejected, InputFailed: `source` has no video, breaks, or is something that does not come out as it went in
@@ -220,8 +220,6 @@ class VideoRewriter:
             self._metadata, self.report,
         )  # fmt: skip
         if matrix is not None:
-            if format_of(self._out) == "matroska":
-                raise UsageError(f"{self._out}: mkv output cannot hold the picture's rotation", "write .mp4 or .mov")
             output.stream.set_display_matrix(matrix)
         output.add_tracks(*self._sound)
         return output
