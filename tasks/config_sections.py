@@ -171,7 +171,10 @@ class Render(Section):
     stretch_windows: Count = Field(default=7, description="windows of a stretch: what is kept when a dub is stopped")
     feather: Share = Field(default=0.08, description="width of the soft edge of the pasted region; crop sides")
     colour_match: Share = Field(default=1.0, description="how far the pasted region takes the surround's colour")
-    crf: Annotated[float, Field(ge=0, le=51)] = Field(default=16, description="x264 constant rate factor")
+    crf: Annotated[float, Field(ge=0, le=51)] = Field(default=16, description="constant rate factor of x264, x265")
+    when_longer: Literal["cut", "hold"] = Field(
+        default="cut", description="where the track is longer than the film: cut it there, or hold the last frame"
+    )
     references: Count = Field(default=6, description="pictures of a person kept, one for each head pose")
     min_face_px: float = Field(default=24.0, ge=0, description="smaller faces are left as they are; pixels")
     max_yaw_deg: Annotated[float, Field(ge=0, le=180)] = Field(

@@ -130,12 +130,11 @@ def finish(
     """
     started = time.perf_counter()
     info = media.probe(video)
-    sound = media.probe(audio, need_video=False, need_audio=True)
     assert info.video is not None
     writing = None if progress is None else partial(progress, "writing")
     with media.VideoRewriter(
         video, out, audio=os.fspath(audio), metadata=stamp(facts, info.metadata), crf=config.render.crf,
-        threads=config.runtime.threads,
+        when_longer=config.render.when_longer, threads=config.runtime.threads,
     ) as rewriter:  # fmt: skip
         composer = Composer(plan, place, config, models)
         for index, _, rgb in rewriter.frames():
@@ -149,7 +148,7 @@ def finish(
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=plan.faces,
         windows=composer.windows, seconds=time.perf_counter() - started, attempts=1,
         created=datetime.datetime.now(datetime.UTC), **emotion_columns(plan.moods, info.duration_s, models.experts),
-        reason=_remarks(sound, info, rewriter.report),
+        reason="; ".join(rewriter.report.remarks()) or None,
     )  # fmt: skip
 
 
@@ -183,15 +182,3 @@ def emotion_columns(moods: Moods, until_s: float, experts: Experts) -> dict[str,
         found["emotion"] = experts.text.emotion_of(text).emotion
         found["caption_embedding"] = experts.text.encode([text])[1][0].numpy()
     return found
-
-
-def _remarks(sound: media.MediaInfo, info: media.MediaInfo, report: Any) -> str | None:
-    """What the user should know of an output that came out well."""
-    remarks = []
-    if report.audio_cut_s > 0.05:
-        remarks.append(f"the track is {report.audio_cut_s:.2f} s longer than the picture: the rest was left out")
-    missing = info.start_s + info.duration_s - (sound.start_s + sound.duration_s)
-    if missing > 0.5:
-        remarks.append(f"the track ends {missing:.2f} s before the picture: silence follows")
-    remarks += [f"not carried over: {track}" for track in report.dropped]
-    return "; ".join(remarks) or None
