@@ -170,6 +170,10 @@ class Render(Section):
     )
     feather: Share = Field(default=0.08, description="width of the soft edge of the pasted region; crop sides")
     colour_match: Share = Field(default=1.0, description="how far the pasted region takes the surround's colour")
+    detail: Share = Field(
+        default=1.0, description="how much of the footage's fine detail stays where the generated face agrees with it"
+    )
+    grain: Share = Field(default=1.0, description="how much of the footage's grain the generated face is given")
     crf: Annotated[float, Field(ge=0, le=51)] = Field(default=16, description="x264 constant rate factor")
     references: Count = Field(default=6, description="pictures of a person kept, one for each head pose")
     min_face_px: float = Field(default=24.0, ge=0, description="smaller faces are left as they are; pixels")
