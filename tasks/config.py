@@ -22,6 +22,7 @@ from tasks.config_sections import (
     Captions,
     Evaluate,
     Faces,
+    Gate,
     Model,
     People,
     Preprocess,
@@ -56,6 +57,7 @@ class Config(Section):
     people: People = People()
     model: Model = Model()
     render: Render = Render()
+    gate: Gate = Gate()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     runtime: Runtime = Runtime()

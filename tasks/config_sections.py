@@ -201,6 +201,30 @@ class Render(Section):
         return (value,) * 4 if isinstance(value, int | float) else value
 
 
+class Gate(Section):
+    """What a finished dub has to keep to; null: not judged. None of it shapes a picture."""
+
+    min_sync: float | None = Field(
+        default=2.0, description="least sync confidence of the output with the dub track; distance units"
+    )
+    min_sync_gain: float | None = Field(
+        default=0.3, description="least gain of it over the input's, where that fitted less than min_sync"
+    )
+    max_sync_offset: Scale | None = Field(
+        default=2, description="most that lips may be early or late; frames of 1/25 s"
+    )
+    min_identity: float | None = Field(
+        default=0.6, ge=-1, le=1, description="least cosine of the face before and after"
+    )
+    max_flicker: Scale | None = Field(
+        default=1.5, description="most that the face beside the mouth changes from frame to frame; ratio to the input's"
+    )
+    max_seam: Scale | None = Field(
+        default=1.1, description="most change across the edge of the pasted face; ratio to the input's energy there"
+    )
+    min_outside_psnr_db: Scale | None = Field(default=40.0, description="least PSNR outside the changed box; dB")
+
+
 class Train(Section):
     batch_size: Count = Field(default=16, description="samples per step of one worker")
     learning_rate: float = Field(default=1e-4, gt=0)
