@@ -28,9 +28,10 @@ from tasks.dubbing.place import Place
 from tasks.dubbing.saved import DubPlan
 from tasks.dubbing.stretches import Crops, Stretch, blended, box_of, load_stretch, stretches_of
 from tasks.experts import Experts
-from tasks.measure import Measured, measure_render
+from tasks.measure import measure_render
 from tasks.moods import Moods
 from tasks.pasting import Paster
+from tasks.quality_gate import render_columns
 from tasks.voice import VoiceTrack
 
 
@@ -141,9 +142,13 @@ def finish(
             rewriter.write(index, composer.changed(index, rgb))
             if writing is not None and (index % 25 == 0 or index + 1 == plan.frames):
                 writing(index + 1, plan.frames)
-    measured = measure_render(video, out, rewriter.report.boxes, plan.segments, voices[0], models.experts)
+    measured = measure_render(
+        video, out, rewriter.report.boxes, plan.segments, voices, models.experts, config.render,
+        models.pipeline.base.alignment, config.tracks.smooth_s,
+    )  # fmt: skip
     return row(
-        RENDERS, **facts, **_columns(measured), run_id=run_id, input_uri=os.fspath(video), audio_uri=os.fspath(audio),
+        RENDERS, **facts, **render_columns(measured, config.gate), run_id=run_id, input_uri=os.fspath(video),
+        audio_uri=os.fspath(audio),
         output_uri=os.fspath(out), status="ok", stage="dub", frames=rewriter.report.frames, fps=float(info.video.fps),
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=plan.faces,
         windows=composer.windows, seconds=time.perf_counter() - started, attempts=1,
@@ -160,14 +165,6 @@ def provenance_facts(
         "render_id": render_id, "model_id": models.model_id, "dataset_id": models.dataset_id,
         "source_sha256": source_sha256, "audio_sha256": audio_sha256, "seed": config.render.seed,
         "config_hash": config.hash(), "code_revision": code_revision(),
-    }  # fmt: skip
-
-
-def _columns(measured: Measured) -> dict[str, Any]:
-    return {
-        "sync_confidence_before": measured.sync_before, "sync_confidence_after": measured.sync_after,
-        "outside_psnr_db": measured.outside_psnr_db, "identity_cosine": measured.identity_cosine,
-        "identity": measured.identity,
     }  # fmt: skip
 
 
