@@ -326,7 +326,7 @@ def test_a_certificate_that_cannot_sign_is_named_at_the_start(tmp_path: Path, ro
         load_certificate(root, chain, chain)
     with pytest.raises(ConfigError, match="cannot sign with ps256"):
         load_certificate(root, chain, key, "ps256")
-    with pytest.raises(ConfigError, match="without provenance\\.certificate"):
+    with pytest.raises(ConfigError, match="without provenance"):
         load_certificate(root, None, key)
     for wrong in ({"days": -1}, {"for_mail": False}):
         with pytest.raises(ConfigError, match="Sender Nord cannot sign"):
