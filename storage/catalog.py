@@ -213,6 +213,11 @@ class Catalog:
         if target is not None:
             target.delete(where)
 
+    def columns(self, table: str) -> pa.Schema:
+        """Its columns as they are stored; those of its schema for a table without rows."""
+        target = self._existing(table)
+        return table_schema(_schema(table), {}) if target is None else target.schema
+
     def version(self, table: str) -> int:
         """Number of the table's newest version; every write makes one. 0 for a table without rows."""
         target = self._existing(table)
