@@ -31,6 +31,7 @@ from tasks.dubbing.finishing import emotion_columns
 from tasks.dubbing.rendering import window_renderer
 from tasks.measure import sync_confidence
 from tasks.moods import Moods
+from tasks.sealing import render_seal
 from tasks.voice import VoiceTrack
 from tasks.windows import WindowRenderer
 
@@ -90,9 +91,10 @@ def animate_image(
     share = alpha * face_alpha(outline, size, whole, alignment)
     averaged = alignment != STUDIO
     frames = _frames(still, matrix, original, (alpha, share), renderer, count, config, progress, averaged)
+    seal = render_seal(config, facts, image, [audio], "animate")
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
-        threads=config.runtime.threads,
+        threads=config.runtime.threads, seal=seal.seal if seal else None,
     )  # fmt: skip
     box = crops.crop_box(matrix, size, still.shape[1], still.shape[0])
     return row(
