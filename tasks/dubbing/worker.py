@@ -77,6 +77,7 @@ class DubWorker:
         self._models: Dubber | None = None
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._lock = threading.Lock()
+        self._at_once = 1
         self._guard = Guard(self._config.runtime.clip_limit_s if watched else 0.0)
 
     def do(self, works: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -87,6 +88,7 @@ class DubWorker:
         tasks = [_task(task) for task, _ in works]
         pieces = [_work(work) for _, work in works]
         self._guard.alive()
+        self._at_once = len(pieces)
         try:
             if len(pieces) == 1:
                 return [self._one(tasks[0], pieces[0], None)]
@@ -123,7 +125,7 @@ class DubWorker:
         # A track is heard in order of time: runs side by side have one each.
         voices = opened.voices if generate is None else [self._dubber().hear(track) for track in task.job.tracks]
         renderer = StretchRenderer(
-            task.job.video, opened.plan, opened.place, voices, self._config, self._dubber(), generate
+            task.job.video, opened.plan, opened.place, voices, self._config, self._dubber(), generate, self._at_once
         )
         made, frames = 0, 0
         total = sum(len(one) for one in work.run)
