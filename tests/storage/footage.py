@@ -149,6 +149,22 @@ def _add_subtitles(container: av.container.OutputContainer, codec: str) -> av.st
     return stream
 
 
+def write_sound(path: Path, sound: np.ndarray, rate: int, layout: str) -> Path:
+    """Write mono float32 [n] at 48 kHz as WAV of another rate and layout; speech is in the centre of 5.1."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=rate, layout=layout)
+        channels = stream.layout.nb_channels
+        planes = np.zeros((channels, len(sound)), dtype=np.float32)
+        planes[2 if channels == 6 else slice(None)] = sound
+        whole = AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+        whole.sample_rate, whole.time_base, whole.pts = SOUND_RATE, Fraction(1, SOUND_RATE), 0
+        resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
+        for made in [*resampler.resample(whole), *resampler.resample(None)]:
+            container.mux(stream.encode(made))
+        container.mux(stream.encode(None))
+    return path
+
+
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """dB between two uint8 pictures, 99 for equal ones."""
     error = ((a.astype(np.float64) - b) ** 2).mean()
