@@ -27,7 +27,7 @@ from storage.media_open import matrix_of, opened, video_stream
 from storage.media_output import Clock, Coding, Output
 from storage.media_planes import Converter, Orientation, apply_change
 from storage.media_report import RewriteReport
-from storage.media_write import ENCODE_THREADS, container_options, format_of
+from storage.media_write import ENCODE_THREADS, SealFunction, container_options, format_of, sealed
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -93,6 +93,7 @@ class VideoRewriter:
             film. ``hold``: the picture, whose last frame is shown again, at the film's own rate, until the sound ends;
             nothing else changes, so sound and picture never drift apart.
         crf, preset: of x264; x265's nearest in time is taken.
+        seal: signs the file before it appears, e.g. `storage.signing.Seal.seal`.
 
     Raises:
         InputRejected, InputFailed: `source` has no video, breaks, or is something that does not come out as it went in
@@ -113,6 +114,7 @@ class VideoRewriter:
         crf: float = 18,
         preset: str = "veryfast",
         threads: int = ENCODE_THREADS,
+        seal: SealFunction | None = None,
     ) -> None:
         self._name, self._out = os.fspath(source), Path(out)
         if self._out.exists() and self._out.samefile(self._name):
@@ -121,6 +123,7 @@ class VideoRewriter:
         self._sound = (audio, audio_rate, audio_language)
         self._metadata, self._hold = dict(metadata or {}), when_longer == "hold"
         self._coding = Coding(crf, preset, threads)
+        self._seal = seal
         self._stack = contextlib.ExitStack()
         self._pending: deque[tuple[int, VideoFrame, int, np.ndarray | None]] = deque()
         self._boxes: list[tuple[int, int, int, int]] = []
@@ -137,6 +140,7 @@ class VideoRewriter:
             self._stream = stream
             self._clock = Clock.of(self._input, stream)
             partial = self._stack.enter_context(written_aside(self._out))
+            self._stack.enter_context(sealed(partial, self._out, self._seal))
             timescale = self._clock.base.denominator
             while timescale < 1000:
                 timescale *= 2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from storage.media_track import AudioTrack
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 ENCODE_THREADS = 2
+SealFunction = Callable[[Path, Path], None]
+"""(the finished file that has not appeared yet, the name it will have): signs it, in place."""
 _FINE_CLOCK = Fraction(1, 90_000)
 
 
@@ -33,6 +36,7 @@ def write_video(
     crf: float = 14,
     preset: str = "veryfast",
     threads: int = ENCODE_THREADS,
+    seal: SealFunction | None = None,
 ) -> Path:
     """Encode frames to H.264 (BT.709, tagged) and sound to AAC; the file appears whole or not at all.
 
@@ -44,6 +48,7 @@ def write_video(
         pts: presentation times in seconds, one per frame, rising, for a variable rate; `fps` is then only nominal.
         metadata: tags, e.g. those of `storage.provenance.stamp`.
         crf: x264 quality, lower is better.
+        seal: signs the file before it appears, e.g. `storage.signing.Seal.seal`.
 
     Raises:
         UsageError: the suffix is not one of the formats.
@@ -53,6 +58,7 @@ def write_video(
     exact = exact_rate(fps)
     with (
         written_aside(target) as partial,
+        sealed(partial, target, seal),
         av.open(str(partial), "w", format=format_of(target), container_options=container_options(target)) as container,
     ):
         container.metadata.update(dict(metadata or {}))
@@ -90,6 +96,14 @@ def write_video(
         if track is not None:
             track.finish()
     return target
+
+
+@contextlib.contextmanager
+def sealed(partial: Path, target: Path, seal: SealFunction | None) -> Iterator[None]:
+    """On leaving without an error the file, by then closed, is signed."""
+    yield
+    if seal is not None:
+        seal(partial, target)
 
 
 def exact_rate(fps: float | Fraction) -> Fraction:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from storage.errors import InputRejected, UsageError
+from storage.errors import InputFailed, InputRejected, UsageError
 from storage.ids import content_id, file_sha256
 from storage.layout import Root
 from tasks.config import Config
 from tasks.dubber import render_key
-from tasks.manifest import located, read_table
+from tasks.manifest import SUFFIXES, located, read_table
+from tasks.moods import CUES, Moods
 
-COLUMNS = ("video", "audio", "emotion", "speakers", "output")
+COLUMNS = ("video", "audio", "emotion", "speakers", "output", "intensity", "priority")
 OUTPUT_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 
@@ -22,8 +25,10 @@ OUTPUT_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 class Job:
     """One video (or portrait) to dub.
 
-    emotion: free text, "auto", or None to keep the face's own; speakers: RTTM file or None; output: where to; None puts
-    it into the root's renders. confined: the output may not lie outside the root's renders (rows of a manifest).
+    emotion: free text, "auto", several of these over time, or a file of them (`tasks.moods`); None: the face's own.
+    speakers: RTTM file or None; output: where to; None puts it into the root's renders. confined: the output may not
+    lie outside the root's renders (rows of a manifest). voices: tracks beside `audio`, where each face has its own.
+    intensity: 0 (neutral) … 3 (extreme) of the emotion; None: as its text says. priority: higher ones come first.
     """
 
     video: str
@@ -32,24 +37,38 @@ class Job:
     speakers: str | None = None
     output: str | None = None
     confined: bool = False
+    voices: tuple[str, ...] = ()
+    intensity: float | None = None
+    priority: float = 0.0
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """All tracks, in the order that `Segment.voice` counts."""
+        return (self.audio, *self.voices)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A job that can be done. kind: dub or animate; out: where its file goes; key: its render_id."""
+    """A job that can be done. kind: dub or animate; out: where its file goes; key: its render_id; source_sha256,
+    audio_sha256: of the video (or picture) and the first track."""
 
     job: Job
     kind: str
     out: str
     key: str
+    source_sha256: str
+    audio_sha256: str
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[Job]:
-    """Jobs of a CSV, JSON lines or Parquet file with `video, audio, emotion, speakers, output`; only the first two must
-    be there. Inputs are looked for beside the manifest; outputs are relative to the root's renders and stay inside.
+    """Jobs of a CSV, JSON lines or Parquet file with the columns COLUMNS; only `video` and `audio` must be there.
+
+    Inputs are looked for beside the manifest; outputs are relative to the root's renders and stay inside. Several
+    tracks, one for each face, are written `a.wav|b.wav`, or as a list where the format has lists.
 
     Raises:
-        UsageError: the file cannot be read, a column is missing or unknown, a row lacks its video or audio.
+        UsageError: the file cannot be read, a column is missing or unknown, a row lacks its video or audio, or what
+            should be a number is none.
     """
     table = read_table(path)
     if not table:
@@ -63,13 +82,49 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Job]:
         )
     jobs, beside = [], Path(path).absolute().parent
     for number, entry in enumerate(table, 1):
-        video, audio = located(entry.get("video"), beside), located(entry.get("audio"), beside)
-        if video is None or audio is None:
+        video, tracks = located(entry.get("video"), beside), _tracks(entry.get("audio"), beside)
+        if video is None or not tracks:
             raise UsageError(f"{path}: row {number} lacks its video or audio", "fill in both columns")
         jobs.append(
-            Job(video, audio, entry.get("emotion"), located(entry.get("speakers"), beside), entry.get("output"), True)
-        )
+            Job(
+                video, tracks[0], _emotion(entry.get("emotion"), beside), located(entry.get("speakers"), beside),
+                entry.get("output"), True, tracks[1:], _number(entry, "intensity", path, number),
+                _number(entry, "priority", path, number) or 0.0,
+            )
+        )  # fmt: skip
     return jobs
+
+
+def _tracks(value: Any, beside: Path) -> tuple[str, ...]:
+    """The sound files of a cell, in order; those that are left empty are not there."""
+    written = value if isinstance(value, list | tuple) else str(value or "").split("|")
+    found = (located(str(one).strip() or None, beside) for one in written)
+    return tuple(one for one in found if one is not None)
+
+
+def _emotion(value: Any, beside: Path) -> str | None:
+    """The text of a cell; a file of emotions lies beside the manifest."""
+    text = None if value is None else str(value)
+    is_file = text is not None and Path(text).suffix.lower() in (*SUFFIXES, *CUES)
+    return located(text, beside) if is_file else text
+
+
+def _number(entry: dict[str, Any], name: str, path: str | os.PathLike[str], row: int) -> float | None:
+    """A number of a row, None where the cell is empty.
+
+    Raises:
+        UsageError: it is none.
+    """
+    value = entry.get(name)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(f"{path}: row {row}: {name} is no number: {value!r}", "write a number, or leave it empty")
+    return number
 
 
 def plan_job(kind: str, job: Job, config: Config, model_id: str, root: Root, others: Iterable[Planned] = ()) -> Planned:
@@ -81,17 +136,27 @@ def plan_job(kind: str, job: Job, config: Config, model_id: str, root: Root, oth
 
     Raises:
         OSError: an input cannot be read.
-        InputRejected: for a row of a manifest, UsageError: for a single job, when the output's place is not allowed.
+        InputRejected: for a row of a manifest, UsageError: for a single job, when the output's place is not allowed, or
+            the emotion cannot be understood.
     """
-    key = _key(kind, job, config, model_id)
-    planned = Planned(job, kind, str(_output(job, key, root)), key)
+    source, audio = file_sha256(job.video), file_sha256(job.audio)
+    key = _key(kind, job, config, model_id, source, audio)
+    planned = Planned(job, kind, str(_output(job, key, root)), key, source, audio)
     _check_unique(planned, others)
     return planned
 
 
-def _key(kind: str, job: Job, config: Config, version: str) -> str:
+def _key(kind: str, job: Job, config: Config, version: str, source: str, audio: str) -> str:
     speakers = file_sha256(job.speakers) if job.speakers else None
-    key = render_key(file_sha256(job.video), file_sha256(job.audio), config, version, job.emotion, speakers)
+    try:
+        emotion = Moods.read(job.emotion, job.intensity).key
+    except InputFailed as error:
+        if not job.confined:
+            raise UsageError(error.message, error.remedy) from error
+        raise InputRejected("plan", "emotion", remedy=error.remedy, reason=error.message) from error
+    key = render_key(source, audio, config, version, emotion, speakers)
+    if job.voices:
+        key = content_id("voices", key, *(file_sha256(voice) for voice in job.voices))
     return key if kind == "dub" else content_id(kind, key)
 
 
@@ -112,7 +177,7 @@ def _output(job: Job, key: str, root: Root) -> Path:
             problem, remedy = f"lies outside {root.renders}", "outputs of a manifest are relative to the root's renders"
     if out.suffix.lower() not in OUTPUT_SUFFIXES:
         problem, remedy = "is no format that can be written", f"use {', '.join(OUTPUT_SUFFIXES)}"
-    elif out.resolve() in (Path(job.video).resolve(), Path(job.audio).resolve()):
+    elif out.resolve() in [Path(one).resolve() for one in (job.video, *job.tracks)]:
         problem, remedy = "is an input itself", "name another output: inputs are never changed"
     if problem and job.confined:
         raise InputRejected("plan", "output", reason=f"the output {job.output} {problem}", remedy=remedy)

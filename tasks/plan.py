@@ -36,6 +36,8 @@ class Segment:
     strength: NDArray[np.float32]
     references: list[int]
     """Indices of frames that show this face well: the best first, then others that differ in pose."""
+    voice: int = 0
+    """Which of the job's tracks (`Job.tracks`) this face speaks."""
 
 
 def plan_dub(

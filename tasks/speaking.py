@@ -78,7 +78,7 @@ def who_is_speaking(faces: Sequence[Watched], speech: Sequence[Span]) -> list[ND
     chosen = np.zeros(count, np.int64)
     if len(at):
         gaps = np.diff(times[at], prepend=times[at[0]]) > _PAUSE_S
-        chosen[at] = _cheapest_path(scores[at], np.where(gaps, _SWITCH_IN_PAUSE, _SWITCH))
+        chosen[at] = cheapest_path(scores[at], np.where(gaps, _SWITCH_IN_PAUSE, _SWITCH))
     speaking = []
     for column, face in enumerate(faces, 1):
         nearest = np.clip(np.rint((np.asarray(face.pts) - first) / GRID_S).astype(int), 0, count - 1)
@@ -128,7 +128,7 @@ def _motion(face: Watched, times: Floats) -> NDArray[np.float64]:
     return np.asarray(gaussian_filter1d(motion, _SMOOTH_S / GRID_S, mode="nearest"), np.float64)
 
 
-def _cheapest_path(scores: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[np.int64]:
+def cheapest_path(scores: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[np.int64]:
     """The column per row with the greatest sum, where a change into row n costs `costs[n]` (Viterbi).
 
     Scores [N,K], -inf for a face that is not in view; int [N].
