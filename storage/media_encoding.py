@@ -7,6 +7,7 @@ metadata are the source's; what H.264 and HEVC have no place for is refused.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from storage.errors import InputRejected
+from storage.media_frames import decoded
 from storage.media_hdr import light_level, mastering_display, per_scene
+from storage.media_open import opened, video_stream
 from storage.media_planes import Converter
 
 if TYPE_CHECKING:
@@ -117,6 +120,22 @@ def encoding_of(name: str, stream: VideoStream, frame: VideoFrame) -> Encoding:
         notes.append(f"its {stored.name} picture is stored as {pix_fmt}{why}")
         most = _MOST_QUANTISED_TWICE
     return Encoding("libx265" if hevc else "libx264", pix_fmt, interlaced, most, params, tuple(notes))
+
+
+def check_encodable(path: str | os.PathLike[str]) -> None:
+    """Refuse a video whose picture cannot come out as it is, by its first frame: before any work is put into it.
+
+    Raises:
+        InputRejected: as `encoding_of` and `check_opaque` do.
+        InputFailed: it breaks at its first frame.
+    """
+    name = os.fspath(path)
+    with opened(name) as container:
+        stream = video_stream(container)
+        frame = None if stream is None else next(decoded(name, container, stream, 1), None)
+        if stream is not None and frame is not None:
+            encoding_of(name, stream, frame[0])
+            check_opaque(name, frame[0], 0.0)
 
 
 def add_picture(

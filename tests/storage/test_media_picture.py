@@ -120,6 +120,7 @@ def test_a_picture_comes_out_as_it_went_in(tmp_path: Path, name: str) -> None:
     before = stored(source)
     if name.startswith("pq"):
         assert (before.mastering, before.light) == (MASTERING, "1000,400")
+    media.check_encodable(source)
     for suffix in ("mp4", "mkv") if name.startswith(("pq", "turned", "top_field", "anamorphic")) else ("mp4",):
         out = tmp_path / f"out.{suffix}"
         report = media.rewrite_video(source, out, invert_every_second, audio=clicks(0.3, [0.1]), audio_rate=48000)
@@ -192,6 +193,8 @@ def test_what_cannot_be_kept_is_refused_with_the_reason(
         media.rewrite_video(source, tmp_path / "out.mp4", None)
     assert caught.value.measure == measure
     assert caught.value.remedy
+    with pytest.raises(InputRejected, match=words):
+        media.check_encodable(source)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
