@@ -7,6 +7,7 @@ metadata are the source's; what H.264 and HEVC have no place for is refused.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from storage.errors import InputRejected
+from storage.media_frames import decoded
 from storage.media_hdr import light_level, mastering_display, per_scene
+from storage.media_open import opened, video_stream
 from storage.media_planes import Converter
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ MOST_BITS = 12
 _RE_ENCODE = "convert it first, for example with ffmpeg"
 _SCANNED_IN_FIELDS, _BOTTOM_FIRST = (2, 3, 4, 5), (3, 4)  # AVFieldOrder
 _RGB, _NOT_SPECIFIED, _PQ = 0, 2, 16
+_DOLBY_VISION = ("dvh1", "dvhe", "dav1")
 _MATRIX_NAMES = {
     8: "YCgCo", 11: "YDzDx", 12: "chroma-derived", 13: "chroma-derived", 14: "ICtCp", 15: "IPT-PQ-C2", 16: "YCgCo-Re",
     17: "YCgCo-Ro",
@@ -87,10 +91,10 @@ def encoding_of(name: str, stream: VideoStream, frame: VideoFrame) -> Encoding:
             "decode", "color_space", matrix, 1, "", f"{_RE_ENCODE}, to BT.709 or BT.2020", path=name,
             reason=f"its colours are coded as {_MATRIX_NAMES[matrix]}, which cannot be read as a picture",
         )  # fmt: skip
-    if int(frame.color_trc) == _NOT_SPECIFIED and any("Dolby" in kind for kind in per_scene(frame)):
+    if stream.codec_context.codec_tag in _DOLBY_VISION and int(frame.color_trc) == _NOT_SPECIFIED:
         raise InputRejected(
             "decode", "color_trc", _NOT_SPECIFIED, _PQ, "", "make an HDR10 version of it first", path=name,
-            reason="its Dolby Vision picture (profile 5) has no colours without metadata that no encoder here writes",
+            reason="its Dolby Vision picture has no colours without metadata that no encoder here writes",
         )  # fmt: skip
     if stream.metadata.get("alpha_mode") == "1":
         raise transparent(name)
@@ -119,6 +123,22 @@ def encoding_of(name: str, stream: VideoStream, frame: VideoFrame) -> Encoding:
     return Encoding("libx265" if hevc else "libx264", pix_fmt, interlaced, most, params, tuple(notes))
 
 
+def check_encodable(path: str | os.PathLike[str]) -> None:
+    """Refuse a video whose picture cannot come out as it is, by its first frame: before any work is put into it.
+
+    Raises:
+        InputRejected: as `encoding_of` and `check_opaque` do.
+        InputFailed: it breaks at its first frame.
+    """
+    name = os.fspath(path)
+    with opened(name) as container:
+        stream = video_stream(container)
+        frame = None if stream is None else next(decoded(name, container, stream, 1), None)
+        if stream is not None and frame is not None:
+            encoding_of(name, stream, frame[0])
+            check_opaque(name, frame[0], 0.0)
+
+
 def add_picture(
     output: OutputContainer,
     source: VideoStream,
@@ -144,7 +164,7 @@ def add_picture(
     if hevc:
         options["preset"] = "ultrafast" if preset in _FAST else preset
         params |= {"qpmax": most, "pools": str(threads)}
-        options["x265-params"] = _joined(params)
+        options |= {"a53cc": "1", "x265-params": _joined(params)}
     else:
         options |= {"qmax": most, "x264-params": _joined(params)}
     stream = output.add_stream(encoding.codec, rate=rate, time_base=base, options=options)

@@ -61,6 +61,7 @@ def look(
     info = media.probe(video)
     if info.video is None:
         raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
+    media.check_encodable(video)
     with place.claimed(found.stem):
         if found.exists():
             analysis = load_analysis(found)
