@@ -70,12 +70,15 @@ def look(
             analysis = analyse(video, info, models.experts.faces, config, progress=looking)
             save_analysis(found, analysis)
             analysis = load_analysis(found)  # what every worker sees, to the last bit
-    segments = plan_dub(video, info, analysis, models.experts.faces, config, speakers)
+    segments = plan_dub(
+        video, info, analysis, models.experts.faces, config, speakers, audio=tracks, expert=models.experts.sync
+    )
     if not segments:
         raise InputRejected(
             "faces", "face_ratio", analysis.face_ratio, 0.0, "",
             "give footage with a face, or lower render.min_face_px",
-            path=os.fspath(video), reason="no face that could be dubbed",
+            path=os.fspath(video),
+            reason="no face that could be dubbed" if not analysis.tracks else "none of the faces in view speaks",
         )  # fmt: skip
     plan = DubPlan(segments, [], [], len(analysis.tracks), len(analysis.pts), moods.resolved(tracks[0], models.experts))
     size, alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
