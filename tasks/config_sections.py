@@ -174,6 +174,9 @@ class Render(Section):
         default=1.0, description="how much of the footage's fine detail stays where the generated face agrees with it"
     )
     grain: Share = Field(default=1.0, description="how much of the footage's grain the generated face is given")
+    keep_occluders: bool = Field(
+        default=True, description="leave alone what stands before the face: hands, microphones, hair"
+    )
     crf: Annotated[float, Field(ge=0, le=51)] = Field(default=16, description="x264 constant rate factor")
     references: Count = Field(default=6, description="pictures of a person kept, one for each head pose")
     min_face_px: float = Field(default=24.0, ge=0, description="smaller faces are left as they are; pixels")
@@ -214,10 +217,10 @@ class Gate(Section):
         default=2, description="most that lips may be early or late; frames of 1/25 s"
     )
     min_identity: float | None = Field(
-        default=0.6, ge=-1, le=1, description="least cosine of the face before and after"
+        default=0.78, ge=-1, le=1, description="least cosine of the face before and after"
     )
     max_flicker: Scale | None = Field(
-        default=1.5, description="most that the face beside the mouth changes from frame to frame; ratio to the input's"
+        default=1.3, description="most that the face beside the mouth changes from frame to frame; ratio to the input's"
     )
     max_seam: Scale | None = Field(
         default=1.1, description="most change across the edge of the pasted face; ratio to the input's energy there"
