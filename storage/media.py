@@ -9,7 +9,8 @@ from storage.media_frames import iter_frames
 from storage.media_limits import LIMITS, Limits
 from storage.media_open import ANIMATE, file_size, frame_times
 from storage.media_probe import AudioInfo, MediaInfo, VideoInfo, probe
-from storage.media_rewrite import RewriteReport, VideoRewriter, rewrite_video
+from storage.media_report import RewriteReport
+from storage.media_rewrite import VideoRewriter, rewrite_video
 from storage.media_write import write_video
 
 __all__ = [

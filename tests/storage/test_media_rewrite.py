@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from storage import media
 from storage.errors import InputFailed, InputRejected, StorageFull, UsageError
-from tests.storage.footage import clicks, first_click, index_in, make, picture, scratch, stamps, subtitle_texts
+from tests.storage.footage import clicks, first_click, index_in, make, picture, psnr, scratch, stamps, subtitle_texts
 
 BOX = (20, 24, 52, 50)
 
@@ -30,11 +30,6 @@ def invert_every_second(index: int, pts_s: float, rgb: np.ndarray) -> np.ndarray
 
 def pictures(path: Path) -> list[np.ndarray]:
     return [rgb for _, _, rgb in media.iter_frames(path)]
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    error = ((a.astype(np.float64) - b) ** 2).mean()
-    return 99.0 if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def outside(rgb: np.ndarray, box: np.ndarray, margin: int = 16) -> np.ndarray:
