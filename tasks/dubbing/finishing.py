@@ -31,6 +31,7 @@ from tasks.experts import Experts
 from tasks.measure import Measured, measure_render
 from tasks.moods import Moods
 from tasks.pasting import Paster
+from tasks.sealing import render_seal
 from tasks.voice import VoiceTrack
 
 
@@ -133,9 +134,10 @@ def finish(
     sound = media.probe(audio, need_video=False, need_audio=True)
     assert info.video is not None
     writing = None if progress is None else partial(progress, "writing")
+    seal = render_seal(config, facts, video, [audio])
     with media.VideoRewriter(
         video, out, audio=os.fspath(audio), metadata=stamp(facts, info.metadata), crf=config.render.crf,
-        threads=config.runtime.threads,
+        threads=config.runtime.threads, seal=None if seal is None else seal.seal,
     ) as rewriter:  # fmt: skip
         composer = Composer(plan, place, config, models)
         for index, _, rgb in rewriter.frames():
@@ -149,7 +151,7 @@ def finish(
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=plan.faces,
         windows=composer.windows, seconds=time.perf_counter() - started, attempts=1,
         created=datetime.datetime.now(datetime.UTC), **emotion_columns(plan.moods, info.duration_s, models.experts),
-        reason=_remarks(sound, info, rewriter.report),
+        reason="; ".join(filter(None, [_remarks(sound, info, rewriter.report), *plan.remarks])) or None,
     )  # fmt: skip
 
 
