@@ -90,11 +90,11 @@ def animate_image(
     alpha = paste_alpha(size, config.render.feather, whole, alignment)
     share = alpha * face_alpha(outline, size, whole, alignment)
     averaged = alignment != STUDIO
-    seal = render_seal(config, facts, image, [audio], "animate")
     frames = _frames(still, matrix, original, (alpha, share), renderer, count, config, progress, averaged)
+    seal = render_seal(config, facts, image, [audio], "animate")
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
-        threads=config.runtime.threads, seal=None if seal is None else seal.seal,
+        threads=config.runtime.threads, seal=seal.seal if seal else None,
     )  # fmt: skip
     box = crops.crop_box(matrix, size, still.shape[1], still.shape[0])
     return row(

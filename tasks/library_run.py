@@ -73,7 +73,7 @@ def dub_many(
             own = content_id("not begun", kind, job.video, job.audio, job.output, number)
             rows[number] = failed_row(job, run_id, config, outcome(error, "probe"), own)
     for number, task in tasks.items():
-        known = ended_row(ledger, task)
+        known = ended_row(ledger, task, config.gate)
         if known is not None:
             rows[number] = known
     tell = on_row or (lambda made: None)

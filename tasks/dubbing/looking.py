@@ -18,6 +18,7 @@ from tasks.consent import load_consent, refused, segments_allowed
 from tasks.dubber import Dubber
 from tasks.dubbing.place import Place
 from tasks.dubbing.saved import DubPlan, load_analysis, load_plan, save_analysis, save_plan
+from tasks.dubbing.spent import LOOK, Stopwatch, note
 from tasks.experts import experts_version
 from tasks.moods import Moods
 from tasks.plan import plan_dub, references_of
@@ -57,9 +58,11 @@ def look(
     found = place.look(look_key(source_sha256, config))
     if place.plan.exists() and found.exists():
         return load_plan(place.plan, load_analysis(found))
+    watch = Stopwatch()
     info = media.probe(video)
     if info.video is None:
         raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
+    media.check_encodable(video)
     with place.claimed(found.stem):
         if found.exists():
             analysis = load_analysis(found)
@@ -88,4 +91,5 @@ def look(
         plan.references.append(references)
         plan.identities.append(None if identity is None else np.asarray(identity, dtype=np.float32))
     save_plan(place.plan, plan)
+    note(place, LOOK, plan.frames, watch.lap())
     return load_plan(place.plan, analysis)

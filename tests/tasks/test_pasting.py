@@ -66,3 +66,45 @@ def test_the_same_frame_comes_out_the_same_whatever_came_before() -> None:
             paster.paste(frames[index], made, original, MATRIX, outline_in_frame(), 1.0, (0, index))
         outs.append(frames[5])
     assert np.array_equal(*outs)
+
+
+def smooth_face() -> np.ndarray:
+    """uint8 [S,S,3]: what a model makes of the crop: no grain, another mouth, tones a little off."""
+    crop = cv2.GaussianBlur(darker(), (0, 0), 3).astype(int) + np.array([6, -4, 3])
+    return np.clip(crop, 0, 255).astype(np.uint8)
+
+
+def fine(frame: np.ndarray, where: np.ndarray) -> float:
+    """Standard deviation of what is finer than a pixel or two."""
+    values = frame.astype(np.float32).mean(axis=-1)
+    return float((values - cv2.GaussianBlur(values, (0, 0), 1.5))[where].std())
+
+
+def around(centre: tuple[float, float], radius: float) -> np.ndarray:
+    """bool [240,320]: a disc about a place of the crop."""
+    x, y = crops.transform_points(crops.invert(MATRIX), np.array([centre]))[0]
+    rows, columns = np.mgrid[0:240, 0:320]
+    return np.hypot(columns - x, rows - y) < radius
+
+
+def test_the_generated_mouth_has_the_grain_of_the_footage() -> None:
+    mouth = around((64, 96), 6)
+    before = fine(scene(), mouth)
+    bare = fine(pasted(smooth_face(), grain=0.0, detail=0.0), mouth)
+    kept = fine(pasted(smooth_face()), mouth)
+    assert bare < 0.3 * before
+    assert 0.75 * before < kept < 1.25 * before
+
+
+def test_grain_is_drawn_anew_for_each_frame_and_again_for_a_rerun() -> None:
+    one, again, next_one = (pasted(smooth_face(), key=(0, index)) for index in (7, 7, 8))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, next_one)
+
+
+def test_where_shapes_agree_the_footage_keeps_its_detail_and_its_tones() -> None:
+    cheek = around((36, 84), 5)
+    before, after = scene(), pasted(smooth_face(), grain=0.0)
+    off = pasted(smooth_face(), grain=0.0, detail=0.0)
+    assert np.abs(after.astype(int) - before)[cheek].mean() < 2
+    assert np.abs(off.astype(int) - before)[cheek].mean() > 2
