@@ -98,6 +98,7 @@ def test_the_same_settings_give_the_same_picture(
 ) -> None:
     rows = [dub_video(talking, track, tmp_path / name, config, dubber) for name in ("a.mp4", "b.mp4")]
     assert rows[0]["render_id"] == rows[1]["render_id"]
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()  # its signature too
     pairs = zip(media.iter_frames(tmp_path / "a.mp4"), media.iter_frames(tmp_path / "b.mp4"), strict=True)
     assert all(np.array_equal(a, b) for (_, _, a), (_, _, b) in pairs)
 
