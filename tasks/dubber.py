@@ -12,6 +12,7 @@ from models.speech import SpeechEncoder, WhisperEncoder
 from storage.errors import ConfigError
 from storage.ids import content_id, file_sha256
 from tasks.config import Config
+from tasks.consent_table import consent_key
 from tasks.experts import Experts, experts_version, load_experts, speech_of
 from tasks.interpolation import configured_interpolator, interpolator_version
 from tasks.voice import ENDS, VoiceTrack
@@ -84,4 +85,6 @@ def render_key(
 ) -> str:
     """The render_id: a hash of everything that decides how the output comes out."""
     made_with = (config.hash(*PARTS_OF_RENDERS), experts_version(config), model_id, interpolator_version(config))
-    return content_id("render", source_sha256, audio_sha256, *made_with, emotion or "", speakers_sha256 or "")
+    key = content_id("render", source_sha256, audio_sha256, *made_with, emotion or "", speakers_sha256 or "")
+    consent = consent_key(config)
+    return content_id("consent", key, consent) if consent else key
