@@ -51,6 +51,7 @@ def add_to(app: typer.Typer) -> None:
     command(catalog, "export")(export)
     command(catalog, "versions")(versions)
     command(catalog, "tag")(tag)
+    command(catalog, "page")(page)
     command(catalog, "report")(report)
     app.add_typer(catalog, name="catalog")
 
@@ -241,6 +242,21 @@ def report(
     run.show(renders=rows, lineage={"renders": len(rows), "where": where})
     result = run.finish()
     return result, f"{len(rows)} renders\nreport: {result['report']}", 0
+
+
+def page(
+    options: Options,
+    out: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: ROOT/browse.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest rows of each table.")] = 20_000,
+) -> Outcome:
+    """A page to browse renders and clips: players, before and after, search and filters; needs no server."""
+    from tasks.browse import catalog_page
+
+    started = time.monotonic()
+    made = catalog_page(options.place(), out, limit)
+    told = [f"{made.shown[name]} of {made.held[name]} {name}" for name in made.shown]
+    result = listing([{"id": str(made.page), "output": str(made.page), "rows": made.shown}], started)
+    return {**result, "report": str(made.page)}, f"{', '.join(told)}\npage: {made.page}", 0
 
 
 def _known(kind: str) -> str:
