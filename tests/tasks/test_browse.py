@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -135,8 +134,6 @@ def test_the_page_is_searched_and_plays_in_a_browser(filled: Root, tmp_path: Pat
                  return video.currentTime; }))"""
         )
         assert len(played) == 3 and all(seconds >= 0.3 for seconds in played), played
-        if os.environ.get("SHOT"):
-            browser.screenshot(Path(os.environ["SHOT"]))
         assert ask("text", "quietly ZUG") == "1 render"
         assert "4.25" in browser.ask("cards.textContent") and "dub@3" in browser.ask("cards.textContent")
         assert ask("text", "nothing like it") == "0 renders"
