@@ -13,6 +13,7 @@ from storage.media_open import ANIMATE, file_size, frame_times
 from storage.media_probe import AudioInfo, MediaInfo, VideoInfo, probe
 from storage.media_report import RewriteReport
 from storage.media_rewrite import VideoRewriter, rewrite_video
+from storage.media_sound import write_sound
 from storage.media_write import write_video
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "rewrite_video",
     "track_digests",
     "write_audio",
+    "write_sound",
     "write_video",
 ]

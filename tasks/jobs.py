@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,27 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Job]:
             )
         )  # fmt: skip
     return jobs
+
+
+def jobs_of(
+    manifest: str | None = None,
+    video: str | None = None,
+    audio: Sequence[str] = (),
+    emotion: str | None = None,
+    intensity: float | None = None,
+    speakers: str | None = None,
+    output: str | None = None,
+) -> list[Job]:
+    """What a command line asks for: the rows of a manifest, or one video with one track or several.
+
+    Raises:
+        UsageError: as `read_manifest`.
+    """
+    if manifest is not None:
+        return read_manifest(manifest)
+    return [
+        Job(video or "", audio[0], emotion, speakers, output, voices=tuple(audio[1:]), intensity=intensity)
+    ]  # fmt: skip
 
 
 def _tracks(value: Any, beside: Path) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from tasks.config import Config
 from tasks.dubber import Dubber
 from tasks.dubbing.place import Place
 from tasks.dubbing.saved import DubPlan, load_analysis, load_plan, save_analysis, save_plan
+from tasks.dubbing.spent import LOOK, Stopwatch, note
 from tasks.experts import experts_version
 from tasks.moods import Moods
 from tasks.plan import plan_dub, references_of
@@ -56,6 +57,7 @@ def look(
     found = place.look(look_key(source_sha256, config))
     if place.plan.exists() and found.exists():
         return load_plan(place.plan, load_analysis(found))
+    watch = Stopwatch()
     info = media.probe(video)
     if info.video is None:
         raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
@@ -68,12 +70,15 @@ def look(
             analysis = analyse(video, info, models.experts.faces, config, progress=looking)
             save_analysis(found, analysis)
             analysis = load_analysis(found)  # what every worker sees, to the last bit
-    segments = plan_dub(video, info, analysis, models.experts.faces, config, speakers)
+    segments = plan_dub(
+        video, info, analysis, models.experts.faces, config, speakers, audio=tracks, expert=models.experts.sync
+    )
     if not segments:
         raise InputRejected(
             "faces", "face_ratio", analysis.face_ratio, 0.0, "",
             "give footage with a face, or lower render.min_face_px",
-            path=os.fspath(video), reason="no face that could be dubbed",
+            path=os.fspath(video),
+            reason="no face that could be dubbed" if not analysis.tracks else "none of the faces in view speaks",
         )  # fmt: skip
     plan = DubPlan(segments, [], [], len(analysis.tracks), len(analysis.pts), moods.resolved(tracks[0], models.experts))
     size, alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
@@ -83,4 +88,5 @@ def look(
         plan.references.append(references)
         plan.identities.append(None if identity is None else np.asarray(identity, dtype=np.float32))
     save_plan(place.plan, plan)
+    note(place, LOOK, plan.frames, watch.lap())
     return load_plan(place.plan, analysis)
