@@ -87,13 +87,21 @@ class DubPlan:
 
 @dataclass(frozen=True)
 class _Todo:
-    """A job to be done: seconds, frames and size of its film, and whether an emotion is asked for."""
+    """A job to be done: seconds, frames and size of its film, whether an emotion is asked for, and what is done of it:
+    whether somebody has looked at the film, and how many frames are rendered."""
 
     job: Job
     seconds: float
     frames: float
     megapixels: float
     felt: bool
+    looked: bool
+    drawn: float
+
+    def left(self, kind: str) -> float:
+        """Frames that this kind of work is still to be done to."""
+        done = {LOOK: self.frames * self.looked, RENDER: self.drawn, FINISH: 0.0}
+        return max(0.0, self.frames - done[kind])
 
 
 def estimate_dub(jobs: Sequence[Job], config: Config, workers: int = 0, *, model_id: str | None = None) -> DubPlan:
@@ -138,7 +146,7 @@ def estimate_dub(jobs: Sequence[Job], config: Config, workers: int = 0, *, model
     looks, looked = _looks([job.video for job, _ in wanted])
     broken = {video: _fault(look) for video, look in looks.items() if _fault(look)}
     unreadable += [f"{video}: {why}" for video, why in broken.items()]
-    todo = [_todo(job, moods, looks[job.video]) for job, moods in wanted if job.video not in broken]
+    todo = [_todo(job, moods, looks[job.video], known) for job, moods in wanted if job.video not in broken]
     rates = dub_rates(known.rows, config)
     notes = _notes(rates, counts[CHANGED], len(looks), looked)
     return _total(root, config, rates, todo, workers or workers_here(config), notes, {
@@ -156,7 +164,8 @@ def _total(
     notes: list[str],
     counts: dict[str, Any],
 ) -> DubPlan:
-    first = list({one.job.video: one for one in todo}.values())
+    videos = {one.job.video for one in todo}
+    first = list({one.job.video: one for one in todo if not one.looked}.values())
     work = [_work(kind, rates, first if kind == LOOK else todo, config) for kind in KINDS]
     seconds, low, high = (sum(getattr(one, name) for one in work) for name in ("seconds", "low", "high"))
     at_once = _at_once(todo, workers, config)
@@ -178,10 +187,13 @@ def _total(
     month, free = config.runtime.price_per_gb_month, _free(root.local)
     if todo and sum(written) + cached > free:
         notes.append(f"the disk of {root.local} has no room for all of it: a run stops there, and goes on later")
-    if any((root.cache / "dubs").glob("*/plan.npz")):
-        notes.append("parts of some films are there from a run that stopped; they are not taken off the work")
+    drawn = sum(min(one.drawn, one.frames) for one in todo)
+    if drawn or len(first) < len(videos):
+        notes.append(
+            f"{len(videos) - len(first):,} videos are looked at already, {round(drawn):,} frames drawn: not counted"
+        )
     return DubPlan(
-        **counts, to_do=len(todo), videos=len(first), film_s=sum(one.seconds for one in todo),
+        **counts, to_do=len(todo), videos=len(videos), film_s=sum(one.seconds for one in todo),
         frames=round(sum(one.frames for one in todo)), workers=at_once, work=work, seconds=seconds, wall_s=wall,
         wall_low=start_s * 0.7 + low * scale, wall_high=start_s * 1.5 + high * scale,
         output_bytes=round(sum(written)), cache_bytes=round(cached), free_bytes=free, cost=cost,
@@ -197,11 +209,12 @@ def _work(kind: str, rates: DubRates, todo: Sequence[_Todo], config: Config) -> 
         factor *= _OTHER_SETTINGS
     # On a machine that had nothing else to do it would have taken about its processor time.
     low, high = seconds * rate.cpu_share / factor, seconds * factor
-    return WorkPlan(kind, len(todo), round(sum(one.frames for one in todo)), seconds, low, high)
+    left = [frames for one in todo if (frames := one.left(kind))]
+    return WorkPlan(kind, len(left), round(sum(left)), seconds, low, high)
 
 
 def _seconds(kind: str, one: _Todo, rates: DubRates, config: Config) -> float:
-    return rates.kinds[kind].seconds(one.frames, one.megapixels, passes(config, one.felt))
+    return rates.kinds[kind].seconds(one.left(kind), one.megapixels, passes(config, one.felt))
 
 
 def _alone(one: _Todo, rates: DubRates, config: Config, at_once: int) -> float:
@@ -219,8 +232,11 @@ def _at_once(todo: Sequence[_Todo], workers: int, config: Config) -> int:
     return max(1, min(workers, useful))
 
 
-def _todo(job: Job, moods: Moods, look: Glance) -> _Todo:
-    return _Todo(job, look.duration_s, look.duration_s * look.fps, look.pixels / 1e6, bool(moods.texts))
+def _todo(job: Job, moods: Moods, look: Glance, known: Finished) -> _Todo:
+    frames, felt = look.duration_s * look.fps, bool(moods.texts)
+    return _Todo(
+        job, look.duration_s, frames, look.pixels / 1e6, felt, known.looked(job.video), known.drawn(job, moods)
+    )  # fmt: skip
 
 
 def _missing(job: Job) -> str | None:
@@ -244,10 +260,10 @@ def _looks(videos: Iterable[str]) -> tuple[dict[str, Glance], int]:
     """What the headers say of each file, and how many were read: of many, some drawn by lot (a manifest may repeat
     itself every few rows), and the others are taken to be like these, byte for byte."""
     names = list(dict.fromkeys(videos))
-    drawn = range(len(names))
+    drawn = names
     if len(names) > GLANCES:
-        drawn = sorted(np.random.default_rng(0).choice(len(names), GLANCES, replace=False))
-    looks = {names[number]: glance(names[number]) for number in drawn}
+        drawn = [names[at] for at in np.random.default_rng(0).choice(len(names), GLANCES, replace=False)]
+    looks = {name: glance(name) for name in drawn}
     films = [look for look in looks.values() if not _fault(look)]
     if len(names) <= GLANCES or not films:
         return looks | {name: Glance(0) for name in names if name not in looks}, len(looks)

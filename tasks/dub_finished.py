@@ -14,6 +14,9 @@ from storage.ledger import Ledger
 from tasks.config import Config
 from tasks.dubber import render_key, settings_key
 from tasks.dubbing.delivery import REVIEW, review_place
+from tasks.dubbing.looking import look_key, look_settings
+from tasks.dubbing.place import Place
+from tasks.dubbing.spent import RENDER, Spent, spent_on
 from tasks.jobs import Job, output_place
 from tasks.moods import Moods
 
@@ -35,12 +38,20 @@ class Finished:
         self.rows: list[dict[str, Any]] = []
         """RENDERS rows, as JSON values, in the order in which they were written."""
         self._entries: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        self._begun: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        self._sources: dict[str, set[str]] = defaultdict(set)
+        self._looking = cache(lambda: look_settings(config))
         entries = Ledger(root.renders / "ledger.jsonl").entries()
         for entry in sorted(entries, key=lambda entry: float(entry.get("at") or 0.0)):
             row = entry.get("row")
             if row is not None and entry["status"] in ("ok", "rejected"):
                 self.rows.append(row)
                 self._entries[row["input_uri"], row["audio_uri"]].append(entry)
+            elif entry["status"] == "started" and "source_sha256" in entry:
+                self._begun[entry["input_uri"], entry["audio_uri"]].append(entry)
+            known = entry if row is None else row
+            if known.get("source_sha256"):
+                self._sources[known["input_uri"]].add(known["source_sha256"])
 
     def state(self, job: Job, moods: Moods) -> str | None:
         """FINISHED, KEPT_BACK, REJECTED, CHANGED, or None where nothing is known of it.
@@ -56,6 +67,19 @@ class Finished:
                 state = CHANGED
             found = state if found in (None, CHANGED) else found
         return found
+
+    def looked(self, video: str) -> bool:
+        """Whether a look at this video lies in the cache, of a run that made or began something of it."""
+        place = Place(self._root, "")
+        keys = (look_key(source, self._config, self._looking()) for source in self._sources.get(video, ()))
+        return any(place.look(key).exists() for key in keys)
+
+    def drawn(self, job: Job, moods: Moods) -> int:
+        """Frames of this very render that a run left in the cache when it was stopped."""
+        for entry in self._begun.get((job.video, job.audio), ()):
+            if self._key(entry, job, moods) == entry["id"]:
+                return spent_on(Place(self._root, entry["id"])).get(RENDER, Spent()).frames
+        return 0
 
     def _state(self, entry: dict[str, Any], job: Job, moods: Moods) -> str | None:
         row = entry["row"]

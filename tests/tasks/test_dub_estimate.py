@@ -19,6 +19,7 @@ from tasks.config import Config
 from tasks.dub_estimate import estimate_dub
 from tasks.dub_rates import FINISH, KINDS, LOOK, RENDER, dub_rates, fitted, passes, shipped_dub_rates
 from tasks.dubber import render_key, settings_key
+from tasks.dubbing.looking import look_key
 from tasks.dubbing.place import Place
 from tasks.dubbing.spent import FILE, Spent, Stopwatch, note, spent_on, time_columns
 from tasks.jobs import Job, read_manifest
@@ -135,6 +136,26 @@ def test_kept_back_rejected_and_changed_ones_are_told_apart(config: Config, tmp_
     assert estimate_dub([Job(WELCOME, DUB, "happy")], config).rejected == 0
 
 
+def test_what_a_stopped_run_left_is_taken_off(config: Config) -> None:
+    job, digests = Job(WELCOME, DUB, "happy"), {"source_sha256": "v", "audio_sha256": "a", "model_id": "m"}
+    key, root = render_key("v", "a", config, "m", "happy"), Root(config.root)
+    whole = estimate_dub([job], config)
+    ledger = Ledger(root.renders / "ledger.jsonl")
+    ledger.record(key, "started", input_uri=WELCOME, audio_uri=DUB, **digests)
+    place = Place(root, key)
+    place.folder.mkdir(parents=True)
+    note(place, RENDER, 50, Spent(1.0, 1.0))
+    plan = estimate_dub([job], config)
+    assert [work.frames for work in plan.work] == [150, 100, 150] and "50 frames drawn" in plan.notes[-1]
+    assert plan.work[1].seconds == pytest.approx(whole.work[1].seconds * 2 / 3)
+    seen = place.look(look_key("v", config))
+    seen.parent.mkdir(parents=True)
+    seen.touch()
+    plan = estimate_dub([job, dataclasses.replace(job, emotion="sad")], config)
+    assert [(work.films, work.frames) for work in plan.work] == [(0, 0), (2, 250), (2, 300)]
+    assert estimate_dub([job], config.with_({"render.steps": 7})).work[1].frames == 150
+
+
 def test_what_cannot_be_done_is_named(config: Config, library: list[Job], tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no film " * 100)
     (tmp_path / "empty.mp4").touch()
@@ -196,9 +217,9 @@ def test_thousands_of_rows_are_planned_in_seconds(config: Config, tmp_path: Path
         jobs.append(Job(str(video), DUB, None, None, f"{number}.mp4", True))
     for number in range(0, 1000, 5):
         rendered(config, jobs[number], made_with=made_with)
-    started = time.perf_counter()
+    started = time.process_time()
     plan = estimate_dub(jobs, config)
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 15
     assert plan.film_s == pytest.approx(6.5 * 4800, rel=0.03) and plan.videos == 4800
     assert any("were read" in note for note in plan.notes)
 
@@ -232,7 +253,7 @@ def test_times_are_noted_piece_by_piece(config: Config) -> None:
     note(place, RENDER, 7, Spent(3.0, 1.5))
     with (place.folder / FILE).open("ab") as stream:
         stream.write(b'{"kind": "render", "sec')
-    assert spent_on(place) == {LOOK: Spent(1.0, 0.5), RENDER: Spent(5.0, 2.5)}
+    assert spent_on(place) == {LOOK: Spent(1.0, 0.5, 5), RENDER: Spent(5.0, 2.5, 12)}
     columns = time_columns(place, Spent(4.0, 4.0))
     assert columns == {
         "look_seconds": 1.0, "render_seconds": 5.0, "finish_seconds": 4.0, "seconds": 10.0, "cpu_seconds": 7.0,
