@@ -91,11 +91,10 @@ def render_key(
         made_with: `settings_key` of the same configuration and model, for those who ask for thousands.
     """
     made_with = made_with or settings_key(config, model_id)
-    key = content_id("render", source_sha256, audio_sha256, *made_with, emotion or "", speakers_sha256 or "")
-    consent = consent_key(config)
-    return content_id("consent", key, consent) if consent else key
+    return content_id("render", source_sha256, audio_sha256, *made_with, emotion or "", speakers_sha256 or "")
 
 
 def settings_key(config: Config, model_id: str) -> tuple[str, ...]:
-    """What settings, experts and model give to the keys of all renders."""
-    return (config.hash(*PARTS_OF_RENDERS), experts_version(config), model_id, interpolator_version(config))
+    """What settings, experts, model and the consent table give to the keys of all renders."""
+    parts = (config.hash(*PARTS_OF_RENDERS), experts_version(config), model_id, interpolator_version(config))
+    return (*parts, consent_key(config))
