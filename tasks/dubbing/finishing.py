@@ -164,7 +164,7 @@ def finish(
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=plan.faces,
         windows=composer.windows, attempts=1, **time_columns(place, watch.lap()),
         created=datetime.datetime.now(datetime.UTC), **emotion_columns(plan.moods, info.duration_s, models.experts),
-        reason="; ".join(rewriter.report.remarks()) or None,
+        reason="; ".join([*rewriter.report.remarks(), *plan.remarks]) or None,
     )  # fmt: skip
     made = judged(made, config.gate, os.fspath(out))
     deliver(unjudged, Path(made["output_uri"]))

@@ -239,7 +239,7 @@ def test_a_grown_table_gets_a_finer_index(tmp_path: Path) -> None:
     for numbers in (range(250), range(250, 3000)):
         catalog.upsert("clips", people(numbers, random))
         names += [index.name for index in catalog._tables.find("clips").list_indices()]
-    assert names == ["identity_16_cells", "identity_64_cells"]
+    assert names == ["identity_in_16_of_250", "identity_in_64_of_3000"]
 
 
 def test_vectors_of_another_encoder_replace_an_index_too(tmp_path: Path) -> None:
