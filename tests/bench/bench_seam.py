@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -63,20 +64,21 @@ def test_real_films_come_out_without_a_seam(name: str, shared_dir: Path, tmp_pat
 
 @pytest.mark.parametrize("side", [120, 480])
 def test_what_pasting_costs(side: int) -> None:
+    cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
-    frame = rng.integers(90, 160, (2 * side, 2 * side, 3), dtype=np.uint8)
+    frame = cv2.GaussianBlur(rng.integers(0, 256, (2 * side, 2 * side, 3), dtype=np.uint8), (0, 0), side / 20)
     matrix = np.array([[128 / side, 0, -0.5 * 128], [0, 128 / side, -0.5 * 128]])
     landmarks = landmarks106.MEAN_SHAPE * 0.31 * 128 + np.array([0.5, 0.40]) * 128
     outline = crops.transform_points(crops.invert(matrix), landmarks[list(landmarks106.CONTOUR)])
     original = crops.warp(frame, matrix)
-    made = rng.integers(90, 160, (128, 128, 3), dtype=np.uint8)
+    made = np.ascontiguousarray(original[:, ::-1])
     costs = {}
     for words, settings in (("all of it", Render()), ("bare", Render(detail=0, grain=0, keep_occluders=False))):
         paster = Paster(128, "studio", settings)
         times = []
         for index in range(20):
-            began = time.perf_counter()
+            began = time.process_time()
             paster.paste(frame.copy(), made, original, matrix, outline, 1.0, (0, index))
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
         costs[words] = 1000 * float(np.median(times))
     told(f"pasting a face of {side} px: " + ", ".join(f"{words} {ms:.1f} ms" for words, ms in costs.items()))
