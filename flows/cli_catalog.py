@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import csv
-import datetime
-import io
-import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows import cli_catalog_files
+from flows.catalog_options import (
+    TABLES,
+    VECTOR_COLUMNS,
+    At,
+    Emotion,
+    Limit,
+    Model,
+    Since,
+    Sort,
+    Status,
+    Table,
+    Until,
+    Where,
+    known,
+    light_row,
+    version_of,
+)  # fmt: skip
 from flows.command import command, listing
 from flows.console import cell, table
 from flows.options import Options
 from storage.errors import NotFound, UsageError
 
+if TYPE_CHECKING:
+    from storage.catalog import Catalog
+
 Outcome = tuple[dict[str, Any], str, int]
-TABLES = ("clips", "renders", "sources", "models", "runs")
-Table = Annotated[str, typer.Option("--table", "-t", help="clips, renders, sources, models or runs.")]
-Where = Annotated[str | None, typer.Option("--where", help="SQL, e.g. \"status = 'ok' AND sync_confidence > 3\".")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many rows.")]
 SHOWN = {
     "clips": ("clip_id", "status", "split", "speaker", "caption", "emotion", "sync_confidence", "num_frames", "reason"),
     "renders": ("render_id", "status", "output_uri", "caption", "sync_confidence_after", "outside_psnr_db", "reason"),
@@ -32,7 +45,6 @@ SHOWN = {
     ),
     "runs": ("run_id", "status", "started", "seconds", "report"),
 }  # fmt: skip
-VECTOR_COLUMNS = {"identity", "caption_embedding"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,24 +53,32 @@ def add_to(app: typer.Typer) -> None:
     command(catalog, "search")(search)
     command(catalog, "list")(listed)
     command(catalog, "show")(show)
-    command(catalog, "export")(export)
+    command(catalog, "uses")(uses)
     command(catalog, "report")(report)
+    cli_catalog_files.add_to(catalog)
     app.add_typer(catalog, name="catalog")
 
 
 def search(
     options: Options,
     text: Annotated[str | None, typer.Argument(help='A feeling or manner in words: "quietly happy".')] = None,
-    face: Annotated[Path | None, typer.Option("--face", help="A picture: rows with this face.")] = None,
+    face: Annotated[Path | None, typer.Option("--face", help="A picture or film: rows with this face.")] = None,
     words: Annotated[
-        str | None, typer.Option("--words", help="Words that stand in the caption (in the text, for sources).")
+        str | None,
+        typer.Option("--words", help="Words of the caption, of what is said, or of a render's or source's file name."),
     ] = None,
     kind: Table = "clips",
+    emotion: Emotion = None,
+    since: Since = None,
+    until: Until = None,
+    model: Model = None,
+    status: Status = None,
     where: Where = None,
     limit: Limit = 20,
 ) -> Outcome:
-    """The nearest clips or renders: by text, by face, by words, by metric."""
+    """The nearest clips or renders: by meaning, by face, by words; by emotion, date, model and any measure."""
     from storage.catalog import Catalog
+    from tasks.queries import Filter
 
     started = time.monotonic()
     given = [name for name, value in (("TEXT", text), ("--face", face), ("--words", words)) if value]
@@ -67,17 +87,20 @@ def search(
             f"search takes one of TEXT, --face and --words, not {' and '.join(given)}", "combine one with --where"
         )
     catalog = Catalog(options.place())
+    asked = Filter(where, emotion, since, until, model, status).sql(known(kind), catalog)
+    columns = _columns(catalog, kind, options)
     if text:
         from tasks.queries import embed_text
 
-        found = catalog.search(_known(kind), vector=embed_text(text, options.config()), where=where, limit=limit)
+        vector = embed_text(text, options.config())
+        found = catalog.search(kind, vector=vector, where=asked, limit=limit, columns=columns)
     elif face:
         from tasks.queries import embed_face
 
         vector = embed_face(face, options.config())
-        found = catalog.search(_known(kind), vector=vector, column="identity", where=where, limit=limit)
+        found = catalog.search(kind, vector=vector, column="identity", where=asked, limit=limit, columns=columns)
     else:
-        found = catalog.search(_known(kind), text=words, where=where, limit=limit)
+        found = catalog.search(kind, text=words, where=asked, limit=limit, columns=columns)
     result, shown, code = _rows(kind, found, started, ("_score",) if given else ())
     if not found and (text or face) and (rows := catalog.count(kind)):
         needed = "a caption" if text else "a measured face"
@@ -85,12 +108,29 @@ def search(
     return result, shown, code
 
 
-def listed(options: Options, kind: Table = "renders", where: Where = None, limit: Limit = 50) -> Outcome:
-    """Rows of a table."""
+def listed(
+    options: Options,
+    kind: Table = "renders",
+    emotion: Emotion = None,
+    since: Since = None,
+    until: Until = None,
+    model: Model = None,
+    status: Status = None,
+    where: Where = None,
+    sort: Sort = None,
+    at: At = None,
+    limit: Limit = 50,
+) -> Outcome:
+    """Rows of a table, as they are or were."""
     from storage.catalog import Catalog
+    from tasks.queries import Filter
 
     started = time.monotonic()
-    return _rows(kind, Catalog(options.place()).rows(_known(kind), where, limit), started)
+    catalog = Catalog(options.place())
+    asked = Filter(where, emotion, since, until, model, status).sql(known(kind), catalog)
+    columns = _columns(catalog, kind, options) if at is None else None
+    found = catalog.rows(kind, asked, limit, columns, order_by=sort, at=version_of(at))
+    return _rows(kind, found, started)
 
 
 def show(
@@ -105,41 +145,38 @@ def show(
     found = {name: row for name in TABLES if (row := catalog.get(name, id)) is not None}
     if not found or "renders" in found:
         chain = lineage(options.place(), id)
-        result = listing([{"id": chain["render"]["render_id"], "table": "renders", **_light(chain["render"])}], started)
-        result["lineage"] = {**chain, "render": chain["render"]["render_id"], "model": _light(chain["model"] or {}),
-                             "ancestors": [_light(entry) for entry in chain["ancestors"]]}  # fmt: skip
+        result = listing(
+            [{"id": chain["render"]["render_id"], "table": "renders", **light_row(chain["render"])}], started
+        )
+        result["lineage"] = {**chain, "render": chain["render"]["render_id"], "model": light_row(chain["model"] or {}),
+                             "ancestors": [light_row(entry) for entry in chain["ancestors"]]}  # fmt: skip
         return result, _facts(chain["render"]) + "\n\n" + _chain(chain), 0
     if len(found) > 1:
         raise NotFound(f"{id!r} begins ids of {', '.join(found)}", "give more digits")
     name, row = next(iter(found.items()))
-    return listing([{"id": id, "table": name, **_light(row)}], started), _facts(row), 0
+    return listing([{"id": id, "table": name, **light_row(row)}], started), _facts(row), 0
 
 
-def export(
+def uses(
     options: Options,
-    out: Annotated[Path, typer.Argument(help="FILE.csv or FILE.jsonl.")],
-    kind: Table = "clips",
-    where: Where = None,
+    origin: Annotated[str, typer.Argument(help="A source (id or path), a dataset NAME@VERSION, or a model.")],
 ) -> Outcome:
-    """Rows of a table as CSV or JSON lines."""
-    from storage.atomic import write_text
-    from storage.catalog import Catalog
+    """What was made from it: dataset versions, models trained on those, and their renders."""
+    from storage.descent import descent
 
     started = time.monotonic()
-    rows = [_light(row) for row in Catalog(options.place()).rows(_known(kind), where)]
-    if out.suffix == ".jsonl":
-        text = "".join(json.dumps(row, default=str, ensure_ascii=False) + "\n" for row in rows)
-    elif out.suffix == ".csv":
-        sink = io.StringIO()
-        writer = csv.DictWriter(sink, list(rows[0]) if rows else list(SHOWN[kind]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        text = sink.getvalue()
-    else:
-        raise UsageError(f"{out}: the name must end in .csv or .jsonl", "choose one of the two")
-    write_text(out, text)
-    result = listing([{"id": out.name, "output": str(out), "rows": len(rows)}], started)
-    return result, f"{out}: {len(rows)} rows", 0
+    found = descent(options.place(), origin)
+    items = [{"id": row["render_id"], **light_row(row)} for row in found["renders"]]
+    result = listing(items, started, **{name: found[name] for name in ("origin", "datasets", "missing")})
+    result["models"] = [light_row(row) for row in found["models"]]
+    lines = [f"{found['origin']['kind']} {found['origin']['id']}"]
+    lines += [f"  dataset {row['dataset_id']}: {row['clips']} clips" for row in found["datasets"]]
+    lines += [f"  model {row['name']}@{row['version']} {row['model_id']}" for row in found["models"]]
+    lines += [
+        f"  render {row['output_uri'] or row['render_id']} (through the {row['through']})" for row in found["renders"]
+    ]
+    lines += [f"  missing: {line}" for line in found["missing"]]
+    return result, "\n".join(lines), 0
 
 
 def report(
@@ -165,28 +202,20 @@ def report(
     return result, f"{len(rows)} renders\nreport: {result['report']}", 0
 
 
-def _known(kind: str) -> str:
-    if kind not in TABLES:
-        raise UsageError(f"there is no table {kind!r}", f"choose one of: {', '.join(TABLES)}")
-    return kind
+def _columns(catalog: Catalog, kind: str, options: Options) -> list[str]:
+    """Those that are shown; for a program all but the vectors."""
+    stored = [name for name in catalog.columns(kind).names if name not in VECTOR_COLUMNS]
+    return stored if options.json else [name for name in SHOWN[kind] if name in stored]
 
 
 def _rows(kind: str, rows: list[dict[str, Any]], started: float, more: tuple[str, ...] = ()) -> Outcome:
     columns = [name for name in (*more, *SHOWN[kind]) if any(row.get(name) is not None for row in rows)]
-    items = [{"id": row[SHOWN[kind][0]], **_light(row)} for row in rows]
+    items = [{"id": row[SHOWN[kind][0]], **light_row(row)} for row in rows]
     return listing(items, started), table(rows, columns), 0
 
 
-def _light(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime.datetime) else value
-        for name, value in row.items()
-        if name not in VECTOR_COLUMNS
-    }
-
-
 def _facts(row: dict[str, Any]) -> str:
-    return "\n".join(f"{name}: {cell(value)}" for name, value in _light(row).items() if value not in (None, ""))
+    return "\n".join(f"{name}: {cell(value)}" for name, value in light_row(row).items() if value not in (None, ""))
 
 
 def _chain(chain: dict[str, Any]) -> str:

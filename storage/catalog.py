@@ -7,22 +7,20 @@ the key is declared to Lance, so that two processes that write the same row at o
 from __future__ import annotations
 
 import datetime
-import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import lancedb
 import pyarrow as pa
 
 from storage.atomic import FileLock
-from storage.catalog_columns import VECTORS, misfits, shaped, table_schema, vector_width
+from storage.catalog_columns import VECTORS, shaped, table_schema, vector_width
 from storage.catalog_indexes import WORDS, Upkeep, index_vectors, index_words, tidy
 from storage.catalog_search import not_understood, search_vectors, search_words, select_rows
+from storage.catalog_tables import Tables, schema_of
 from storage.errors import NotFound, UsageError
 from storage.layout import Root
-from storage.schema import SCHEMAS, key_of, light, to_table
+from storage.schema import key_of, light, to_table
 
 _TRIES = 20
 _BATCH = 4096
@@ -37,14 +35,9 @@ class Catalog:
     """
 
     def __init__(self, root: Root | str | os.PathLike[str], upkeep: Upkeep | None = None) -> None:
-        self.path: Path = Root(root).catalog
+        self.path = Root(root).catalog
+        self._tables = Tables(self.path)
         self.upkeep = upkeep or Upkeep()
-        self._opened: dict[str, Any] = {}
-
-    @functools.cached_property
-    def _database(self) -> lancedb.DBConnection:
-        self.path.mkdir(parents=True, exist_ok=True)
-        return lancedb.connect(str(self.path))
 
     def upsert(self, table: str, rows: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> int:
         """Write rows by their key, replacing rows of the same key; heavy columns are left out. Returns how many.
@@ -55,7 +48,7 @@ class Catalog:
             UsageError: there is no such table, or a row has no key.
             KeyError, TypeError: a column or a value that the schema does not have.
         """
-        schema = _schema(table)
+        schema = schema_of(table)
         key = key_of(schema)
         given = [rows] if isinstance(rows, Mapping) else list(rows)
         names = set(light(schema).names)
@@ -70,11 +63,11 @@ class Catalog:
             return 0
         plain = to_table(light(schema), last.values())
         widths = {name: vector_width(plain, name) for name in VECTORS if name in plain.column_names}
-        target = self._open(table, widths)
+        target = self._tables.prepare(table, widths)
         table_schema = target.schema
         data = shaped(plain, table_schema)
         self._merge(target, key, data)
-        tidy(target, table, self._lock(table, "indexes"), self.upkeep)
+        tidy(target, table, self._tables.lock(table, "indexes"), self.upkeep)
         return len(last)
 
     def _merge(self, target: Any, key: str, data: pa.Table) -> None:
@@ -112,13 +105,13 @@ class Catalog:
             UsageError: there is no such table, or `where` cannot be understood.
             NotFound: there is no such version.
         """
-        target = self._existing(table, at)
+        target = self._tables.find(table, at)
         if target is None:
             return []
         found = select_rows(target, table, where, limit, columns, order_by).to_pylist()
         if columns is None:
             # A vector column exists from the first vector on; for those who read rows it is null before that.
-            missing = [name for name in light(_schema(table)).names if name not in target.schema.names]
+            missing = [name for name in light(schema_of(table)).names if name not in target.schema.names]
             found = [{**entry, **dict.fromkeys(missing)} for entry in found]
         return found
 
@@ -140,7 +133,7 @@ class Catalog:
             UsageError: there is no such table, or `where` cannot be understood.
             NotFound: there is no such version.
         """
-        target = self._existing(table, at)
+        target = self._tables.find(table, at)
         if target is None:
             return
         query = target.search()
@@ -155,7 +148,7 @@ class Catalog:
 
     def get(self, table: str, id: str) -> dict[str, Any] | None:
         """The row with this key, or the only one whose key begins with it; None if there is none or several."""
-        key = key_of(_schema(table))
+        key = key_of(schema_of(table))
         found = self.rows(table, f"{key} = '{_quoted(id)}'", 1)
         if not found and id:
             found = self.rows(table, f"starts_with({key}, '{_quoted(id)}')", 2)
@@ -163,7 +156,7 @@ class Catalog:
 
     def count(self, table: str, where: str | None = None) -> int:
         """Number of rows that satisfy `where`."""
-        target = self._existing(table)
+        target = self._tables.find(table)
         return 0 if target is None else target.count_rows(where)
 
     def search(
@@ -191,7 +184,7 @@ class Catalog:
         """
         if vector is not None and text is not None:
             raise UsageError("a search is by vector or by words, not by both", "give one of them")
-        target = self._existing(table)
+        target = self._tables.find(table)
         if target is None:
             return []
         if vector is not None:
@@ -204,29 +197,29 @@ class Catalog:
             return self.rows(table, where, limit, columns)
         if table not in WORDS:
             raise UsageError(f"{table} has no text to search", f"search {', '.join(WORDS)}")
-        index_words(target, table, self._lock(table, "indexes"))
+        index_words(target, table, self._tables.lock(table, "indexes"))
         return search_words(target, table, text, where, limit, columns).to_pylist()
 
     def delete(self, table: str, where: str) -> None:
         """Remove the rows that satisfy `where`."""
-        target = self._existing(table)
+        target = self._tables.find(table)
         if target is not None:
             target.delete(where)
 
-    def columns(self, table: str) -> pa.Schema:
-        """Its columns as they are stored; those of its schema for a table without rows."""
-        target = self._existing(table)
-        return table_schema(_schema(table), {}) if target is None else target.schema
+    def columns(self, table: str, at: int | str | None = None) -> pa.Schema:
+        """Its columns as they are (or were) stored; those of its schema for a table without rows."""
+        target = self._tables.find(table, at)
+        return table_schema(schema_of(table), {}) if target is None else target.schema
 
     def version(self, table: str) -> int:
         """Number of the table's newest version; every write makes one. 0 for a table without rows."""
-        target = self._existing(table)
+        target = self._tables.find(table)
         return 0 if target is None else int(target.version)
 
     def tag(self, table: str, name: str, version: int | None = None) -> int:
         """Name a version of a table, the newest if none is given (moving the name where it exists), which keeps it;
         returns its number."""
-        target = self._existing(table)
+        target = self._tables.find(table)
         if target is None:
             raise NotFound(f"the catalog has no {table} yet", "write some rows first")
         version = int(target.version) if version is None else version
@@ -238,13 +231,13 @@ class Catalog:
 
     def tags(self, table: str) -> dict[str, int]:
         """Version number by name."""
-        target = self._existing(table)
+        target = self._tables.find(table)
         return {} if target is None else {name: int(tag["version"]) for name, tag in target.tags.list().items()}
 
     def versions(self, table: str) -> list[dict[str, Any]]:
         """What is kept of a table, newest first: version, when it was made, its tags. Versions without a tag go a week
         after they were replaced."""
-        target = self._existing(table)
+        target = self._tables.find(table)
         if target is None:
             return []
         names: dict[int, list[str]] = {}
@@ -265,7 +258,7 @@ class Catalog:
         """
         if name not in self.tags(table):
             raise NotFound(f"{table} has no tag {name!r}", "see `dubwright catalog versions`")
-        self._existing(table).tags.delete(name)
+        self._tables.find(table).tags.delete(name)
 
     def rows_at(self, table: str, version: int | str, where: str | None = None) -> list[dict[str, Any]]:
         """Rows as they were at a version or tag.
@@ -277,78 +270,16 @@ class Catalog:
 
     def optimize(self, table: str) -> None:
         """Join small parts and make or renew every index, due or not; versions with a tag survive."""
-        target = self._existing(table)
+        target = self._tables.find(table)
         if target is None:
             return
-        lock = self._lock(table, "indexes")
+        lock = self._tables.lock(table, "indexes")
         if table in WORDS:
             index_words(target, table, lock)
         with FileLock(lock, timeout_s=600):
             target.checkout_latest()
             index_vectors(target, self.upkeep)
             target.optimize()
-
-    def _lock(self, table: str, what: str = "") -> Path:
-        return self.path / f".{table}{'.' + what if what else ''}.lock"
-
-    def _existing(self, table: str, at: int | str | None = None) -> Any:
-        _schema(table)
-        if not (self.path / f"{table}.lance").is_dir():
-            if at is not None:
-                raise NotFound(f"{table} has no version {at}", "see `dubwright catalog versions`")
-            return None
-        if at is None:
-            return self._newest(table)
-        target = self._database.open_table(table)
-        try:
-            target.checkout(at)
-        except (ValueError, RuntimeError) as error:
-            raise NotFound(f"{table} has no version {at}", "see `dubwright catalog versions`") from error
-        return target
-
-    def _newest(self, table: str) -> Any:
-        # A table that stays open keeps what it has read of its indexes: a search takes a fifth of the time.
-        if table in self._opened:
-            try:
-                self._opened[table].checkout_latest()
-            except (ValueError, RuntimeError, OSError):  # it was removed and made again meanwhile
-                del self._opened[table]
-        if table not in self._opened:
-            self._opened[table] = self._database.open_table(table)
-        return self._opened[table]
-
-    def _open(self, table: str, widths: Mapping[str, int]) -> Any:
-        """The table, made where it is missing, with vector columns of these widths (0: not known yet)."""
-        wanted = table_schema(_schema(table), widths)
-        target: Any = self._existing(table)
-        key = key_of(_schema(table))
-        if target is not None and _is_keyed(target, key) and not misfits(target.schema, wanted):
-            return target
-        with FileLock(self._lock(table), timeout_s=120):
-            target = self._existing(table)
-            if target is None:
-                target = self._database.create_table(table, schema=wanted)
-            if not _is_keyed(target, key):
-                target.set_unenforced_primary_key(key)
-            for field in misfits(target.schema, wanted):
-                # Vectors of another encoder mean nothing beside the new ones: the column starts afresh.
-                if field.name in target.schema.names:
-                    target.drop_columns([field.name])
-                target.add_columns(pa.schema([field]))
-            return target
-
-
-def _schema(table: str) -> pa.Schema:
-    try:
-        return SCHEMAS[table]
-    except KeyError:
-        raise UsageError(f"the catalog has no table {table}", f"use {', '.join(SCHEMAS)}") from None
-
-
-def _is_keyed(target: Any, key: str) -> bool:
-    """Whether Lance knows the key: a table that another process makes just now, or died over, has none yet."""
-    metadata = target.schema.field(key).metadata or {}
-    return any(name.startswith(b"lance-schema:unenforced-primary-key") for name in metadata)
 
 
 def _quoted(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-from lancedb.query import BooleanQuery, ColumnOrdering, MatchQuery, Occur
+from lancedb.query import BooleanQuery, ColumnOrdering, FullTextOperator, FullTextQuery, MatchQuery, Occur
 
 from storage.catalog_columns import VECTORS
 from storage.catalog_indexes import PROBED, WORDS
@@ -81,7 +81,17 @@ def search_words(
     Raises:
         UsageError: `where` cannot be understood.
     """
-    asked = [(Occur.SHOULD, MatchQuery(text, column)) for column in WORDS[table] if column in target.schema.names]
+    asked: list[tuple[Occur, FullTextQuery]] = [
+        (
+            Occur.SHOULD,
+            MatchQuery(
+                text, column, boost=1.0, fuzziness=0, max_expansions=50, operator=FullTextOperator.OR, prefix_length=0,
+                document_granularity=None,
+            ),
+        )
+        for column in WORDS[table]
+        if column in target.schema.names
+    ]  # fmt: skip
     query = target.search(BooleanQuery(asked), query_type="fts")
     wanted = _wanted(target, columns)
     return _few(target, table, query.where(where) if where else query, limit, wanted, "_score")
@@ -100,7 +110,10 @@ def _few(target: Any, table: str, query: Any, limit: int, columns: Sequence[str]
     if not places:
         found = pa.schema(list(named.items())).empty_table()
     else:
-        found = target.take_row_ids(places).select(list(named)).to_arrow().select(list(named))
+        # Rows are read in the order in which they lie, each once.
+        taken = target.take_row_ids(places).select(list(named)).with_row_id().to_arrow()
+        lies = {place: index for index, place in enumerate(taken["_rowid"].to_pylist())}
+        found = taken.take([lies[place] for place in places]).select(list(named))
     return found.append_column(score, which[score].combine_chunks()) if score else found
 
 

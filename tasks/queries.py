@@ -18,6 +18,7 @@ from storage import media
 from storage.catalog import Catalog
 from storage.errors import ConfigError, InputRejected, UsageError
 from storage.layout import Root
+from storage.media_glance import glance
 from storage.media_stills import is_still
 from storage.schema import SCHEMAS, STATUSES
 from tasks.animate import read_portrait
@@ -154,12 +155,12 @@ def most_seen(faces: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _frames(path: str | os.PathLike[str], most_px: int) -> Iterator[NDArray[np.uint8]]:
     """The picture, or frames spread over the film."""
-    if is_still(os.fspath(path)) or not Path(path).is_file():
+    header = glance(path) if Path(path).is_file() and not is_still(os.fspath(path)) else None
+    if header is None or not header.readable:
         yield read_portrait(path, most_px)
         return
-    length = media.glance(path).duration_s
     for number in range(FILM_FRAMES):
-        start = length * (number + 0.5) / FILM_FRAMES
+        start = header.duration_s * (number + 0.5) / FILM_FRAMES
         for _, _, frame in media.iter_frames(path, start_s=start):
             yield np.asarray(frame, np.uint8)
             break

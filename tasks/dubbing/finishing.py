@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from tasks.dubbing.delivery import deliver, judged
 from tasks.dubbing.looking import Frames
 from tasks.dubbing.place import Place
 from tasks.dubbing.saved import DubPlan
+from tasks.dubbing.spent import Stopwatch, time_columns
 from tasks.dubbing.stretches import Crops, Stretch, blended, box_of, load_stretch, stretches_of
 from tasks.experts import Experts
 from tasks.measure import measure_render
@@ -137,7 +137,7 @@ def finish(
         InputFailed: an input breaks, or changed meanwhile.
         StorageFull: the disk is full.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     info = media.probe(video)
     assert info.video is not None
     writing = None if progress is None else partial(progress, "writing")
@@ -162,9 +162,9 @@ def finish(
         audio_uri=os.fspath(tracks[0]),
         output_uri=os.fspath(out), status="ok", stage="dub", frames=rewriter.report.frames, fps=float(info.video.fps),
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=plan.faces,
-        windows=composer.windows, seconds=time.perf_counter() - started, attempts=1,
+        windows=composer.windows, attempts=1, **time_columns(place, watch.lap()),
         created=datetime.datetime.now(datetime.UTC), **emotion_columns(plan.moods, info.duration_s, models.experts),
-        reason="; ".join(rewriter.report.remarks()) or None,
+        reason="; ".join([*rewriter.report.remarks(), *plan.remarks]) or None,
     )  # fmt: skip
     made = judged(made, config.gate, os.fspath(out))
     deliver(unjudged, Path(made["output_uri"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,10 @@ def test_get_by_the_beginning(filled: Catalog) -> None:
 
 
 def test_search_by_meaning_face_and_words(filled: Catalog) -> None:
+    assert ids(filled.search("clips", vector=unit(0.1, 1, 0), limit=3)) == ["sad1", "happy2", "happy1"]
+    scores = [entry["_score"] for entry in filled.search("clips", vector=unit(0.1, 1, 0), limit=3)]
+    assert scores == sorted(scores, reverse=True)
+    assert ids(filled.search("clips", text="deeply happy smiling")) == ["happy2", "sad1", "happy1"]
     near = filled.search("clips", vector=unit(1, 0.05, 0), limit=3)
     assert ids(near) == ["happy1", "happy2", "sad1"]
     assert near[0]["_score"] == pytest.approx(float(unit(1, 0.05, 0) @ unit(1, 0, 0)), abs=1e-4)
@@ -173,6 +178,8 @@ def test_words_are_found_in_what_is_said_in_any_language(tmp_path: Path) -> None
 def test_rows_in_order_and_by_date(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path)
     catalog.upsert("clips", [{"clip_id": "a", "blur": 2.0}, {"clip_id": "b", "blur": 3.0}, {"clip_id": "c"}])
+    assert ids(catalog.rows("clips", order_by="-blur")) == ids(catalog.rows("clips", None, 9, order_by="-blur"))
+    assert ids(catalog.rows("clips", None, 2, order_by="-blur")) == ["b", "a"]
     assert ids(catalog.rows("clips", order_by="-blur")) == ["b", "a", "c"]
     assert ids(catalog.rows("clips", order_by="blur", limit=2, columns=["clip_id", "blur"])) == ["a", "b"]
     assert catalog.count("clips", "created > timestamp '2026-01-01 00:00:00'") == 3
@@ -200,14 +207,14 @@ def test_indexes_follow_the_rows(tmp_path: Path) -> None:
     catalog.search("clips", text="face")  # nothing there yet
     catalog.upsert("clips", people(range(150), random))
     catalog.search("clips", text="face")
-    table = catalog._existing("clips")
+    table = catalog._tables.find("clips")
     assert {index.index_type for index in table.list_indices()} == {"FTS"}
     for start in range(150, 450, 30):
         rows = people(range(start, start + 30), random)
         catalog.upsert("clips", rows)
         assert ids(catalog.search("clips", vector=rows[7]["identity"], column="identity", limit=1)) == [f"c{start + 7}"]
         assert ids(catalog.search("clips", text=str(start + 9))) == [f"c{start + 9}"]
-    table = catalog._existing("clips")
+    table = catalog._tables.find("clips")
     indexes = {index.columns[0]: index.name for index in table.list_indices()}
     assert set(indexes) == {"caption", "transcript", "identity"}
     for name in indexes.values():
@@ -231,8 +238,27 @@ def test_a_grown_table_gets_a_finer_index(tmp_path: Path) -> None:
     names = []
     for numbers in (range(250), range(250, 3000)):
         catalog.upsert("clips", people(numbers, random))
-        names += [index.name for index in catalog._existing("clips").list_indices()]
-    assert names == ["identity_16_cells", "identity_64_cells"]
+        names += [index.name for index in catalog._tables.find("clips").list_indices()]
+    assert names == ["identity_in_16_of_250", "identity_in_64_of_3000"]
+
+
+def test_vectors_of_another_encoder_replace_an_index_too(tmp_path: Path) -> None:
+    catalog, random = Catalog(tmp_path, TIDY), np.random.default_rng(0)
+    catalog.upsert("clips", people(range(250), random))
+    wider = [{**row, "identity": unit(*random.standard_normal(32))} for row in people(range(250, 500), random)]
+    Catalog(tmp_path, TIDY).upsert("clips", wider)
+    assert ids(catalog.search("clips", vector=wider[3]["identity"], column="identity", limit=1)) == ["c253"]
+    assert catalog.count("clips") == 500
+    assert [index.columns for index in catalog._tables.find("clips").list_indices()] == [["identity"]]
+
+
+def test_a_catalog_made_anew_under_an_open_one_is_seen(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    catalog.upsert("runs", {"run_id": "old", "status": "ok"})
+    shutil.rmtree(tmp_path / "catalog" / "runs.lance")
+    assert catalog.rows("runs") == []
+    Catalog(tmp_path).upsert("runs", {"run_id": "new", "status": "ok"})
+    assert [row["run_id"] for row in catalog.rows("runs")] == ["new"]
 
 
 def test_a_table_without_indexes_can_be_given_all(tmp_path: Path) -> None:
@@ -240,10 +266,10 @@ def test_a_table_without_indexes_can_be_given_all(tmp_path: Path) -> None:
     catalog.optimize("clips")
     catalog.upsert("clips", people(range(99), np.random.default_rng(0)))
     catalog.optimize("clips")
-    assert {index.columns[0] for index in catalog._existing("clips").list_indices()} == {"caption", "transcript"}
+    assert {index.columns[0] for index in catalog._tables.find("clips").list_indices()} == {"caption", "transcript"}
     catalog.upsert("clips", people(range(99, 101), np.random.default_rng(1)))
     catalog.optimize("clips")
-    assert "identity" in {index.columns[0] for index in catalog._existing("clips").list_indices()}
+    assert "identity" in {index.columns[0] for index in catalog._tables.find("clips").list_indices()}
 
 
 def test_versions_are_listed_and_tags_forgotten(tmp_path: Path) -> None:
