@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks import crops
 from tasks.alignments import EYES_APART, STUDIO
-from tasks.compose import face_alpha, match_colour, paste_alpha
+from tasks.compose import face_alpha, match_colour, paste_alpha, wide_blur
 from tasks.config_sections import Render
 from tasks.foreground import left_alone
 from tasks.grain import grain, grain_powers, layer_levels, luma
@@ -106,7 +106,7 @@ class Paster:
     def _agreement(self, before: Map, after: Map) -> Map:
         """float32 [S,S], 1 where two pictures show the same shapes, whatever their tones; 0 where they do not."""
         apart = before - after
-        apart -= _blur(apart, _COARSE * self._unit)
+        apart -= wide_blur(apart, _COARSE * self._unit)
         worst = np.abs(apart).max(axis=-1)
         width = 2 * round(_NEAR * self._unit / 2) + 1
         worst = cv2.dilate(worst, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
@@ -118,8 +118,8 @@ class Paster:
         weight = (agree * (self._alpha > 0) + np.float32(1e-4))[..., None]
         difference = np.clip(before - after, -_TONE_MOST, _TONE_MOST)
         sigma = _TONE_REACH * self._unit
-        total = _blur(weight, sigma)
-        return np.asarray(_blur(difference * weight, sigma) / total.reshape(weight.shape), dtype=np.float32)
+        total = wide_blur(weight, sigma)
+        return np.asarray(wide_blur(difference * weight, sigma) / total.reshape(weight.shape), dtype=np.float32)
 
     def _put_back(self, frame: Picture, new: Repainted, matrix: NDArray[np.float64], key: tuple[int, int]) -> None:
         picture, maps = new.picture, np.stack([new.share, new.kept], axis=-1)
