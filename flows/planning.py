@@ -48,11 +48,15 @@ def dub_plan_text(plan: DubPlan) -> str:
         (plan.rejected, "rejected before"), (len(plan.refused), "refused"), (len(plan.unreadable), "unreadable"),
     ]  # fmt: skip
     parts = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count)
-    lines = [
-        f"{plan.jobs:,} dubs ({parts or 'none'})",
-        f"to do: {duration(plan.film_s)} of film, {plan.frames:,} frames, from {plan.videos:,} videos",
-        "",
-    ]
+    lines = [f"{plan.jobs:,} dubs ({parts or 'none'})", *(_dub_work(plan) if plan.to_do else ["nothing is left to do"])]
+    for what, names in (("refused", plan.refused), ("unreadable", plan.unreadable)):
+        lines += [f"{what}: {name}" for name in names[:NAMES_SHOWN]]
+        if len(names) > NAMES_SHOWN:
+            lines.append(f"… and {len(names) - NAMES_SHOWN:,} more {what} (with --json)")
+    return "\n".join(lines + [f"note: {note}" for note in plan.notes])
+
+
+def _dub_work(plan: DubPlan) -> list[str]:
     rows: list[dict[str, Any]] = []
     for work in plan.work:
         row: dict[str, Any] = {
@@ -62,19 +66,16 @@ def dub_plan_text(plan: DubPlan) -> str:
         if plan.cost is not None:
             row["cost"] = "–" if work.cost is None else _money(work.cost)
         rows.append(row)
-    lines += [
+    return [
+        f"to do: {duration(plan.film_s)} of film, {plan.frames:,} frames, from {plan.videos:,} videos",
+        "",
         table(rows),
         "",
         _wall(plan),
         f"storage: {_size(plan.output_bytes)} of films; beside them at most {_size(plan.cache_bytes)} in the cache, "
         f"which may be deleted; {_size(plan.free_bytes)} free",
+        *_costs(plan),
     ]
-    lines += _costs(plan)
-    for what, names in (("refused", plan.refused), ("unreadable", plan.unreadable)):
-        lines += [f"{what}: {name}" for name in names[:NAMES_SHOWN]]
-        if len(names) > NAMES_SHOWN:
-            lines.append(f"… and {len(names) - NAMES_SHOWN:,} more {what} (with --json)")
-    return "\n".join(lines + [f"note: {note}" for note in plan.notes])
 
 
 _WORK = {"look": "find faces", "render": "draw faces", "finish": "write, measure"}

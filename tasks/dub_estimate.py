@@ -148,7 +148,7 @@ def estimate_dub(jobs: Sequence[Job], config: Config, workers: int = 0, *, model
     unreadable += [f"{video}: {why}" for video, why in broken.items()]
     todo = [_todo(job, moods, looks[job.video], known) for job, moods in wanted if job.video not in broken]
     rates = dub_rates(known.rows, config)
-    notes = _notes(rates, counts[CHANGED], len(looks), looked)
+    notes = _notes(rates, counts[CHANGED], len(looks), looked) if todo else []
     return _total(root, config, rates, todo, workers or workers_here(config), notes, {
         "jobs": len(jobs), "finished": counts[FINISHED], "kept_back": counts[KEPT_BACK],
         "rejected": counts[REJECTED], "refused": refused, "unreadable": unreadable,

@@ -31,7 +31,7 @@ WELCOME, DUB = str(LIBRARY / "welcome.mp4"), str(LIBRARY / "welcome.dub.wav")
 
 
 @pytest.fixture
-def library() -> list[Job]:
+def films() -> list[Job]:
     """The shipped library: four films of 26.006 s in all."""
     return read_manifest(LIBRARY / "manifest.csv")
 
@@ -57,8 +57,8 @@ def rendered(
     return out
 
 
-def test_a_library_is_planned_from_shipped_rates(config: Config, library: list[Job]) -> None:
-    plan = estimate_dub(library, config)
+def test_a_library_is_planned_from_shipped_rates(config: Config, films: list[Job]) -> None:
+    plan = estimate_dub(films, config)
     assert (plan.jobs, plan.to_do, plan.videos, plan.finished) == (4, 4, 4, 0)
     assert plan.film_s == pytest.approx(26, abs=0.1) and plan.frames == pytest.approx(680, abs=2)
     assert [work.kind for work in plan.work] == list(KINDS)
@@ -74,7 +74,7 @@ def test_a_library_is_planned_from_shipped_rates(config: Config, library: list[J
     assert "4 dubs (4 to do)" in text and "draw faces" in text and "one worker" in text
 
 
-def test_rates_are_scaled_to_what_renders_took_here(config: Config, library: list[Job]) -> None:
+def test_rates_are_scaled_to_what_renders_took_here(config: Config, films: list[Job]) -> None:
     shipped = shipped_dub_rates()
     many = passes(config, felt=False)
     for number in range(4):
@@ -99,21 +99,21 @@ def test_rates_are_scaled_to_what_renders_took_here(config: Config, library: lis
     assert dub_rates([*rows, *other], config).kinds[RENDER] == dub_rates(rows, config).kinds[RENDER]
     assert not dub_rates(other, config).alike
     assert not dub_rates([{"output_uri": None, "status": "rejected"}], config).measured_here
-    assert "ledger" in estimate_dub(library, config).notes[0]
+    assert "ledger" in estimate_dub(films, config).notes[0]
 
 
-def test_what_stands_at_its_place_is_finished(config: Config, library: list[Job], tmp_path: Path) -> None:
-    out = rendered(config, library[0])
-    plan = estimate_dub(library, config)
+def test_what_stands_at_its_place_is_finished(config: Config, films: list[Job], tmp_path: Path) -> None:
+    out = rendered(config, films[0])
+    plan = estimate_dub(films, config)
     assert (plan.finished, plan.to_do) == (1, 3)
-    assert estimate_dub(library, config, model_id="m").finished == 1
+    assert estimate_dub(films, config, model_id="m").finished == 1
     # Another model, emotion, track, place or setting: not that.
-    assert estimate_dub(library, config, model_id="other").finished == 0
-    for change in ({"emotion": "sad"}, {"audio": library[1].audio}, {"output": "other.mp4"}, {"intensity": 2.0}):
-        assert estimate_dub([dataclasses.replace(library[0], **change)], config).finished == 0
-    assert estimate_dub(library, config.with_({"render.steps": 7})).finished == 0
+    assert estimate_dub(films, config, model_id="other").finished == 0
+    for change in ({"emotion": "sad"}, {"audio": films[1].audio}, {"output": "other.mp4"}, {"intensity": 2.0}):
+        assert estimate_dub([dataclasses.replace(films[0], **change)], config).finished == 0
+    assert estimate_dub(films, config.with_({"render.steps": 7})).finished == 0
     out.unlink()
-    assert estimate_dub(library, config).finished == 0
+    assert estimate_dub(films, config).finished == 0
 
 
 def test_kept_back_rejected_and_changed_ones_are_told_apart(config: Config, tmp_path: Path) -> None:
@@ -124,6 +124,7 @@ def test_kept_back_rejected_and_changed_ones_are_told_apart(config: Config, tmp_
     rendered(config, job, output_uri=str(review), status="rejected", stage="review")
     plan = estimate_dub([job], config)
     assert (plan.kept_back, plan.finished, plan.to_do, plan.seconds, plan.wall_s) == (1, 0, 0, 0, 0)
+    assert "1 dubs (1 kept back for review)" in dub_plan_text(plan) and "time" not in dub_plan_text(plan)
     os.utime(video, (time.time() + 100, time.time() + 100))
     plan = estimate_dub([job], config)
     assert (plan.kept_back, plan.to_do) == (0, 1) and any("newer" in note for note in plan.notes)
@@ -156,16 +157,16 @@ def test_what_a_stopped_run_left_is_taken_off(config: Config) -> None:
     assert estimate_dub([job], config.with_({"render.steps": 7})).work[1].frames == 150
 
 
-def test_what_cannot_be_done_is_named(config: Config, library: list[Job], tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_named(config: Config, films: list[Job], tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no film " * 100)
     (tmp_path / "empty.mp4").touch()
     more = [
         Job(str(tmp_path / "text.mp4"), DUB, confined=True), Job(str(tmp_path / "gone.mp4"), DUB, confined=True),
         Job(str(tmp_path / "empty.mp4"), DUB), Job(WELCOME, str(tmp_path / "gone.wav")),
         Job(str(LIBRARY / "portrait.png"), DUB), Job(WELCOME, DUB, output="../x.mp4", confined=True),
-        Job(WELCOME, DUB, "0: sad | 0: happy", None, "y.mp4", True), dataclasses.replace(library[0]),
+        Job(WELCOME, DUB, "0: sad | 0: happy", None, "y.mp4", True), dataclasses.replace(films[0]),
     ]  # fmt: skip
-    plan = estimate_dub([*library, *more], config)
+    plan = estimate_dub([*films, *more], config)
     assert (plan.jobs, plan.to_do) == (12, 4)
     reasons = dict(zip(("gone.mp4", "empty.mp4", "gone.wav", "text.mp4", "portrait.png"), plan.unreadable, strict=True))
     assert all(name in reason for name, reason in reasons.items()), plan.unreadable
@@ -177,14 +178,14 @@ def test_what_cannot_be_done_is_named(config: Config, library: list[Job], tmp_pa
         estimate_dub([Job(WELCOME, DUB, output="x.txt")], config)
 
 
-def test_workers_languages_and_feelings_shape_the_time(config: Config, library: list[Job]) -> None:
+def test_workers_languages_and_feelings_shape_the_time(config: Config, films: list[Job]) -> None:
     wide = config.with_({"runtime.in_process": False})
-    one, four = (estimate_dub(library, wide, workers=count) for count in (1, 4))
+    one, four = (estimate_dub(films, wide, workers=count) for count in (1, 4))
     assert four.workers == 4 and four.seconds == one.seconds and one.wall_s > four.wall_s > one.wall_s / 4
     # The end of a film and its look are one worker's: the longest film bounds the time of many workers.
-    assert estimate_dub(library, wide, workers=100).workers == 4
+    assert estimate_dub(films, wide, workers=100).workers == 4
     # A single short film is done here.
-    assert estimate_dub(library[:1], wide, workers=4).workers == 1
+    assert estimate_dub(films[:1], wide, workers=4).workers == 1
     # Five languages of a film are one look.
     languages = [Job(WELCOME, DUB, None, None, f"{number}.mp4", True) for number in range(5)]
     plan = estimate_dub(languages, config)
@@ -197,11 +198,11 @@ def test_workers_languages_and_feelings_shape_the_time(config: Config, library: 
     assert work[RENDER][1] > 1.2 * work[RENDER][0] and work[FINISH][1] == work[FINISH][0]
 
 
-def test_costs_need_prices(config: Config, library: list[Job]) -> None:
-    plan = estimate_dub(library, config)
+def test_costs_need_prices(config: Config, films: list[Job]) -> None:
+    plan = estimate_dub(films, config)
     assert plan.cost is None and plan.cost_month is None and "cost" not in dub_plan_text(plan)
     priced = config.with_({"runtime.price_per_cpu_hour": 0.05, "runtime.price_per_gb_month": 0.02})
-    plan = estimate_dub(library, priced, workers=2)
+    plan = estimate_dub(films, priced, workers=2)
     assert plan.cost == pytest.approx(0.05 * 2 * plan.wall_s / 3600)
     assert plan.cost_month == pytest.approx(0.02 * plan.output_bytes / 1e9)
     assert sum(work.cost or 0 for work in plan.work) == pytest.approx(plan.cost)
@@ -209,18 +210,18 @@ def test_costs_need_prices(config: Config, library: list[Job]) -> None:
 
 
 def test_thousands_of_rows_are_planned_in_seconds(config: Config, tmp_path: Path) -> None:
-    films = [LIBRARY / f"{name}.mp4" for name in ("welcome", "news", "return", "dialogue")]
+    four = [LIBRARY / f"{name}.mp4" for name in ("welcome", "news", "return", "dialogue")]
     jobs, made_with = [], settings_key(config, "m")
-    for number in range(5000):
+    for number in range(2000):
         video = tmp_path / f"{number}.mp4"
-        video.symlink_to(films[number % 4])
+        video.symlink_to(four[number % 4])
         jobs.append(Job(str(video), DUB, None, None, f"{number}.mp4", True))
-    for number in range(0, 1000, 5):
+    for number in range(0, 500, 5):
         rendered(config, jobs[number], made_with=made_with)
     started = time.process_time()
     plan = estimate_dub(jobs, config)
-    assert time.process_time() - started < 15
-    assert plan.film_s == pytest.approx(6.5 * 4800, rel=0.03) and plan.videos == 4800
+    assert time.process_time() - started < 6
+    assert plan.film_s == pytest.approx(6.5 * 1900, rel=0.03) and plan.videos == 1900
     assert any("were read" in note for note in plan.notes)
 
 
