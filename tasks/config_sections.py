@@ -175,6 +175,9 @@ class Render(Section):
         default=1.0, description="how much of the footage's fine detail stays where the generated face agrees with it"
     )
     grain: Share = Field(default=1.0, description="how much of the footage's grain the generated face is given")
+    keep_occluders: bool = Field(
+        default=True, description="leave alone what stands before the face: hands, microphones, hair"
+    )
     crf: Annotated[float, Field(ge=0, le=51)] = Field(default=16, description="constant rate factor of x264, x265")
     when_longer: Literal["cut", "hold"] = Field(
         default="cut", description="where the track is longer than the film: cut it there, or hold the last frame"
@@ -218,10 +221,10 @@ class Gate(Section):
         default=2, description="most that lips may be early or late; frames of 1/25 s"
     )
     min_identity: float | None = Field(
-        default=0.6, ge=-1, le=1, description="least cosine of the face before and after"
+        default=0.78, ge=-1, le=1, description="least cosine of the face before and after"
     )
     max_flicker: Scale | None = Field(
-        default=1.5, description="most that the face beside the mouth changes from frame to frame; ratio to the input's"
+        default=1.3, description="most that the face beside the mouth changes from frame to frame; ratio to the input's"
     )
     max_seam: Scale | None = Field(
         default=1.1, description="most change across the edge of the pasted face; ratio to the input's energy there"

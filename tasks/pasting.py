@@ -2,7 +2,7 @@
 
 What a model makes of a face is softer than the footage. Where its coarse picture agrees with the original's, the
 original's fine detail stays and only tones change; where it does not (the mouth, the jaw), the generated picture shows
-whole, and gets the footage's grain.
+whole, and gets the footage's grain. What stands before the face is left alone (tasks/foreground.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tasks import crops
 from tasks.alignments import EYES_APART, STUDIO
 from tasks.compose import face_alpha, match_colour, paste_alpha
 from tasks.config_sections import Render
+from tasks.foreground import left_alone
 from tasks.grain import grain, grain_powers, layer_levels, luma
 
 Picture = NDArray[np.uint8]
@@ -77,6 +78,9 @@ class Paster:
         if strength <= 0:
             return
         share = self.share(matrix, outline) * np.float32(strength)
+        if self._settings.keep_occluders:
+            points = crops.transform_points(matrix, outline)
+            share = np.asarray(share * (1 - left_alone(original, made, points, self._alignment)), dtype=np.float32)
         self._put_back(frame, self._repaint(made, original, share, crops.scale_of(matrix)), matrix, key)
 
     def share(self, matrix: NDArray[np.float64], outline: NDArray[np.floating]) -> Map:

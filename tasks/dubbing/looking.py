@@ -72,7 +72,7 @@ def look(
             save_analysis(found, analysis)
             analysis = load_analysis(found)  # what every worker sees, to the last bit
     faces = models.experts.faces
-    segments = plan_dub(video, info, analysis, faces, config, speakers)
+    segments = plan_dub(video, info, analysis, faces, config, speakers, audio=tracks, expert=models.experts.sync)
     segments, left_out = segments_allowed(video, segments, faces, load_consent(config, faces))
     if not segments and left_out:
         raise refused(video, left_out)
@@ -80,7 +80,8 @@ def look(
         raise InputRejected(
             "faces", "face_ratio", analysis.face_ratio, 0.0, "",
             "give footage with a face, or lower render.min_face_px",
-            path=os.fspath(video), reason="no face that could be dubbed",
+            path=os.fspath(video),
+            reason="no face that could be dubbed" if not analysis.tracks else "none of the faces in view speaks",
         )  # fmt: skip
     plan = DubPlan(segments, [], [], len(analysis.tracks), len(analysis.pts), moods.resolved(tracks[0], models.experts))
     plan.remarks = left_out

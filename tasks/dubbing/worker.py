@@ -33,6 +33,7 @@ from tasks.dubbing.stretches import Stretch, stretches_of
 from tasks.jobs import Job, Planned
 from tasks.moods import Moods
 from tasks.voice import VoiceTrack
+from tasks.voices import mix_tracks
 
 LOOK, RENDER, FINISH, ANIMATE = "look", "render", "finish", "animate"
 DONE, BUSY, MISSING, ENDED = "done", "busy", "missing", "ended"
@@ -147,8 +148,8 @@ class DubWorker:
             models = self._dubber()
             facts = provenance_facts(task.key, task.source_sha256, task.audio_sha256, self._config, models)
             made = finish(
-                job.video, job.audio, job.tracks, task.out, opened.plan, place, opened.voices, facts, self._config,
-                models, self._run_id, self._tell,
+                job.video, self._sound(job, place), job.tracks, task.out, opened.plan, place, opened.voices, facts,
+                self._config, models, self._run_id, self._tell,
             )  # fmt: skip
             self._end(task, made)
             place.clear()
@@ -169,6 +170,10 @@ class DubWorker:
     def _end(self, task: Planned, made: dict[str, Any]) -> None:
         made = made | {"attempts": max(1, self._ledger.attempts(task.key))}
         self._ledger.record(task.key, made["status"], row=to_json(made), output_sha256=file_sha256(made["output_uri"]))
+
+    def _sound(self, job: Job, place: Place) -> str:
+        """The sound of the output: the track, or the sum of several."""
+        return str(mix_tracks(job.tracks, place.folder / "sound.wav")) if job.voices else job.audio
 
     def _opened(self, task: Planned) -> _Open:
         """The job with its plan, from this worker's last few or from the disk; looks at the video if nobody has."""

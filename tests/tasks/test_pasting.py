@@ -10,12 +10,15 @@ from tasks.pasting import Paster
 
 MATRIX = np.array([[0.9, -0.2, -60.0], [0.2, 0.9, -50.0]])
 SIZE = 128
+MOUTH = (64.0, 96.0)
 
 
 def scene(seed: int = 0) -> np.ndarray:
-    """uint8 [240,320,3]: smooth colours with grain on them."""
+    """uint8 [240,320,3]: nothing but skin and lips, with grain on it."""
     y, x = np.mgrid[0:240, 0:320]
-    smooth = np.stack([90 + x * 0.3, 60 + y * 0.4, 150 - x * 0.2], axis=-1)
+    smooth = np.stack([170 + x * 0.06, 120 + y * 0.08, 95 + x * 0.04], axis=-1)
+    x, y = (round(float(v)) for v in crops.transform_points(crops.invert(MATRIX), np.array([MOUTH]))[0])
+    cv2.ellipse(smooth, (x, y), (20, 11), 0, 0, 360, (165, 75, 75), -1)
     grain = np.random.default_rng(seed).normal(0, 4, (240, 320, 1))
     return np.clip(np.rint(smooth + grain), 0, 255).astype(np.uint8)
 
@@ -43,7 +46,7 @@ def darker() -> np.ndarray:
 def test_the_mouth_is_new_and_nothing_beside_the_face_changes() -> None:
     before, after = scene(), pasted(darker())
     touched = np.abs(after.astype(int) - before).max(axis=-1)
-    mouth = crops.transform_points(crops.invert(MATRIX), np.array([[64.0, 96.0]]))[0].astype(int)
+    mouth = crops.transform_points(crops.invert(MATRIX), np.array([MOUTH]))[0].astype(int)
     assert touched[mouth[1], mouth[0]] > 40
     x0, y0, x1, y1 = crops.crop_box(MATRIX, SIZE, 320, 240)
     outside = np.ones((240, 320), bool)
@@ -88,7 +91,7 @@ def around(centre: tuple[float, float], radius: float) -> np.ndarray:
 
 
 def test_the_generated_mouth_has_the_grain_of_the_footage() -> None:
-    mouth = around((64, 96), 6)
+    mouth = around(MOUTH, 6)
     before = fine(scene(), mouth)
     bare = fine(pasted(smooth_face(), grain=0.0, detail=0.0), mouth)
     kept = fine(pasted(smooth_face()), mouth)
