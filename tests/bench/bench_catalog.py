@@ -5,6 +5,7 @@ The indexes are those that the catalog makes of itself while the rows are writte
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flows.cli_catalog import SHOWN
 from models.text import load_text
 from storage.catalog import Catalog
 from storage.catalog_columns import VECTORS
@@ -57,7 +59,8 @@ def timed(name: str, questions: Sequence[Any], ask: Callable[[Any], Rows]) -> fl
 
 def questions(catalog: Catalog) -> Iterator[tuple[str, Sequence[Any], Callable[[Any], Rows]]]:
     """What is asked, by kind."""
-    columns = [name for name in catalog.columns("clips").names if name not in VECTORS]
+    every = [name for name in catalog.columns("clips").names if name not in VECTORS]
+    shown = SHOWN["clips"]
     encoder = load_text()
     meanings = [[float(x) for x in encoder.encode([text])[1][0]] for text in FEELINGS]
     faces = seen_again(people(np.random.default_rng(1))[:8], np.random.default_rng(2)).tolist()
@@ -69,7 +72,7 @@ def questions(catalog: Catalog) -> Iterator[tuple[str, Sequence[Any], Callable[[
     )  # fmt: skip
     conditions = [asked.sql("clips", catalog) for asked in filters]
 
-    def search(**given: Any) -> Rows:
+    def search(columns: Sequence[str] = shown, **given: Any) -> Rows:
         return catalog.search("clips", columns=columns, **given)
 
     yield "text: meaning", meanings, lambda vector: search(vector=vector)
@@ -81,13 +84,16 @@ def questions(catalog: Catalog) -> Iterator[tuple[str, Sequence[Any], Callable[[
     yield (
         "filter, sorted",
         conditions,
-        lambda where: catalog.rows("clips", where, 20, columns, order_by="-sync_confidence"),
+        lambda where: catalog.rows("clips", where, 20, shown, order_by="-sync_confidence"),
     )
+    yield "face, for --json", faces, lambda vector: search(every, vector=vector, column="identity")
+    yield "words, for --json", words, lambda text: search(every, text=text)
 
 
 def test_every_kind_of_search_is_quick(catalog: Catalog) -> None:
     assert catalog.count("clips") == ROWS
     slow = {}
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # noqa: T201
     for name, asked, ask in questions(catalog):
         p50 = timed(name, asked, ask)
         if p50 > MOST_MS:
