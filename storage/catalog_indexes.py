@@ -7,6 +7,7 @@ the last of them tidies up. Scalar columns get no index: at 100,000 rows a scan 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _CUT: Mapping[str, FTS] = {
     # What files are called: every dot, dash and slash parts two words.
     "name": FTS(base_tokenizer="simple", stem=False, remove_stop_words=False),
 }
+_log = logging.getLogger(__name__)
 PROBED = 32
 """Cells of a vector index that a search looks into: two thirds of those of 100,000 rows, a fifteenth of a million's."""
 _CELL = 2048
@@ -70,8 +72,8 @@ def index_words(target: Any, table: str, lock: Path) -> None:
 def tidy(target: Any, table: str, lock: Path, upkeep: Upkeep) -> bool:
     """Join parts and bring the indexes up to date if it is time; returns whether it was done.
 
-    One process does it at a time; who comes meanwhile goes on without. A conflict with another writer ends it: what
-    was not done is done after a later write.
+    One process does it at a time; who comes meanwhile goes on without. A conflict with another writer ends it, as does
+    a full disk: the rows are written and found without it, and what was not done is done after a later write.
     """
     if not _is_due(target, upkeep):
         return False
@@ -86,7 +88,7 @@ def tidy(target: Any, table: str, lock: Path, upkeep: Upkeep) -> bool:
         return False
     except (RuntimeError, OSError) as error:
         if "onflict" not in str(error):
-            raise
+            _log.warning("%s: its indexes could not be brought up to date: %s", table, str(error).splitlines()[0])
         return False
     return True
 
