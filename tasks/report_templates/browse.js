@@ -117,7 +117,10 @@ function shown(link, says, muted) {
   const path = link.split("#")[0].toLowerCase();
   const still = about.pictures.some(ending => path.endsWith(ending));
   const medium = still ? make("img", "", { src: link, alt: says, loading: "lazy" })
-    : make("video", "", { src: link, controls: true, muted, preload: "metadata", playsInline: true, title: says });
+    : make("video", "", { src: link, muted, preload: "metadata", playsInline: true, tabIndex: 0, title: says });
+  // A player that is not pointed at shows its picture without the shade that lies under the controls.
+  for (const nearing of ["pointerenter", "focus"]) medium.addEventListener(nearing, () => { medium.controls = true; });
+  medium.addEventListener("pointerleave", () => { medium.controls = false; });
   const figure = make("figure", [medium, make("figcaption", make("a", says, { href: link.split("#")[0] }))]);
   medium.onerror = () => medium.replaceWith(make("div", "this browser cannot show it; the link below opens the file", { className: "gone" }));
   return figure;
@@ -140,12 +143,13 @@ function render(row) {
     ["outside", row.outside_psnr_db && `${number(row.outside_psnr_db)} dB`], ["identity", row.identity_cosine && number(row.identity_cosine)],
     ["flicker", row.flicker && number(row.flicker)], ["seam", row.seam && number(row.seam)],
     ["emotion", row.emotion], ["made", (row.created || "").replace("T", " ")]], "numbers"));
+  if (row.caption) card.append(make("p", row.caption));
   if (row.review) card.append(make("p", `to review: ${row.review}`, { className: "rejected" }));
   if (row.reason) card.append(make("p", row.reason, { className: row.status === "ok" ? "soft" : "rejected" }));
   const model = about.models[row.model_id] || [];
   card.append(make("details", [make("summary", "where it comes from"), facts([["render", row.render_id], ["video", row.input_uri],
     ["track", row.audio_uri], ["model", row.model], ["model id", row.model_id], ["started from", model[2]],
-    ["dataset", row.dataset_id || model[1]], ["run", row.run_id], ["seed", number(row.seed)], ["caption", row.caption]])]));
+    ["dataset", row.dataset_id || model[1]], ["run", row.run_id], ["seed", row.seed]])]));
   return card;
 }
 
