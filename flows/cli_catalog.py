@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
-import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,11 +14,21 @@ from flows.console import cell, table
 from flows.options import Options
 from storage.errors import NotFound, UsageError
 
+if TYPE_CHECKING:
+    from storage.catalog import Catalog
+
 Outcome = tuple[dict[str, Any], str, int]
 TABLES = ("clips", "renders", "sources", "models", "runs")
 Table = Annotated[str, typer.Option("--table", "-t", help="clips, renders, sources, models or runs.")]
 Where = Annotated[str | None, typer.Option("--where", help="SQL, e.g. \"status = 'ok' AND sync_confidence > 3\".")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many rows.")]
+Emotion = Annotated[str | None, typer.Option("--emotion", help="Rows with this emotion: happy, sad, angry, …")]
+Since = Annotated[str | None, typer.Option("--since", help="Made from then on: 2026-11-21, 2026-11-21T18:30, 12h, 7d.")]
+Until = Annotated[str | None, typer.Option("--until", help="Made up to then; a date counts whole. UTC.")]
+Model = Annotated[str | None, typer.Option("--model", help="Made by this model: NAME, NAME@VERSION or an id.")]
+Status = Annotated[str | None, typer.Option("--status", help="ok, rejected or failed.")]
+Sort = Annotated[str | None, typer.Option("--sort", help="A column; -COLUMN for the largest first: -created.")]
+At = Annotated[str | None, typer.Option("--at", help="The rows as they were at a tag or version number.")]
 SHOWN = {
     "clips": ("clip_id", "status", "split", "speaker", "caption", "emotion", "sync_confidence", "num_frames", "reason"),
     "renders": ("render_id", "status", "output_uri", "caption", "sync_confidence_after", "outside_psnr_db", "reason"),
@@ -42,6 +49,8 @@ def add_to(app: typer.Typer) -> None:
     command(catalog, "list")(listed)
     command(catalog, "show")(show)
     command(catalog, "export")(export)
+    command(catalog, "versions")(versions)
+    command(catalog, "tag")(tag)
     command(catalog, "report")(report)
     app.add_typer(catalog, name="catalog")
 
@@ -49,16 +58,23 @@ def add_to(app: typer.Typer) -> None:
 def search(
     options: Options,
     text: Annotated[str | None, typer.Argument(help='A feeling or manner in words: "quietly happy".')] = None,
-    face: Annotated[Path | None, typer.Option("--face", help="A picture: rows with this face.")] = None,
+    face: Annotated[Path | None, typer.Option("--face", help="A picture or film: rows with this face.")] = None,
     words: Annotated[
-        str | None, typer.Option("--words", help="Words that stand in the caption (in the text, for sources).")
+        str | None,
+        typer.Option("--words", help="Words of the caption, of what is said, or of a render's or source's file name."),
     ] = None,
     kind: Table = "clips",
+    emotion: Emotion = None,
+    since: Since = None,
+    until: Until = None,
+    model: Model = None,
+    status: Status = None,
     where: Where = None,
     limit: Limit = 20,
 ) -> Outcome:
-    """The nearest clips or renders: by text, by face, by words, by metric."""
+    """The nearest clips or renders: by meaning, by face, by words; by emotion, date, model and any measure."""
     from storage.catalog import Catalog
+    from tasks.queries import Filter
 
     started = time.monotonic()
     given = [name for name, value in (("TEXT", text), ("--face", face), ("--words", words)) if value]
@@ -67,17 +83,20 @@ def search(
             f"search takes one of TEXT, --face and --words, not {' and '.join(given)}", "combine one with --where"
         )
     catalog = Catalog(options.place())
+    asked = Filter(where, emotion, since, until, model, status).sql(_known(kind), catalog)
+    columns = _columns(catalog, kind, options)
     if text:
         from tasks.queries import embed_text
 
-        found = catalog.search(_known(kind), vector=embed_text(text, options.config()), where=where, limit=limit)
+        vector = embed_text(text, options.config())
+        found = catalog.search(kind, vector=vector, where=asked, limit=limit, columns=columns)
     elif face:
         from tasks.queries import embed_face
 
         vector = embed_face(face, options.config())
-        found = catalog.search(_known(kind), vector=vector, column="identity", where=where, limit=limit)
+        found = catalog.search(kind, vector=vector, column="identity", where=asked, limit=limit, columns=columns)
     else:
-        found = catalog.search(_known(kind), text=words, where=where, limit=limit)
+        found = catalog.search(kind, text=words, where=asked, limit=limit, columns=columns)
     result, shown, code = _rows(kind, found, started, ("_score",) if given else ())
     if not found and (text or face) and (rows := catalog.count(kind)):
         needed = "a caption" if text else "a measured face"
@@ -85,12 +104,29 @@ def search(
     return result, shown, code
 
 
-def listed(options: Options, kind: Table = "renders", where: Where = None, limit: Limit = 50) -> Outcome:
-    """Rows of a table."""
+def listed(
+    options: Options,
+    kind: Table = "renders",
+    emotion: Emotion = None,
+    since: Since = None,
+    until: Until = None,
+    model: Model = None,
+    status: Status = None,
+    where: Where = None,
+    sort: Sort = None,
+    at: At = None,
+    limit: Limit = 50,
+) -> Outcome:
+    """Rows of a table, as they are or were."""
     from storage.catalog import Catalog
+    from tasks.queries import Filter
 
     started = time.monotonic()
-    return _rows(kind, Catalog(options.place()).rows(_known(kind), where, limit), started)
+    catalog = Catalog(options.place())
+    asked = Filter(where, emotion, since, until, model, status).sql(_known(kind), catalog)
+    columns = _columns(catalog, kind, options) if at is None else None
+    found = catalog.rows(kind, asked, limit, columns, order_by=sort, at=_version(at))
+    return _rows(kind, found, started)
 
 
 def show(
@@ -117,29 +153,71 @@ def show(
 
 def export(
     options: Options,
-    out: Annotated[Path, typer.Argument(help="FILE.csv or FILE.jsonl.")],
+    out: Annotated[Path, typer.Argument(help="FILE.parquet (with the vectors), FILE.csv or FILE.jsonl.")],
     kind: Table = "clips",
+    emotion: Emotion = None,
+    since: Since = None,
+    until: Until = None,
+    model: Model = None,
+    status: Status = None,
     where: Where = None,
+    at: At = None,
 ) -> Outcome:
-    """Rows of a table as CSV or JSON lines."""
-    from storage.atomic import write_text
+    """Rows of a table as Parquet, CSV or JSON lines."""
+    from storage.catalog import Catalog
+    from storage.catalog_export import check_format, export_rows
+    from tasks.queries import Filter
+
+    started = time.monotonic()
+    check_format(out)
+    catalog = Catalog(options.place())
+    asked = Filter(where, emotion, since, until, model, status).sql(_known(kind), catalog)
+    rows = export_rows(catalog.batches(kind, asked, at=_version(at)), catalog.columns(kind, _version(at)), out)
+    result = listing([{"id": out.name, "output": str(out), "rows": rows}], started)
+    return result, f"{out}: {rows} rows", 0
+
+
+def versions(options: Options, kind: Table = "renders", limit: Limit = 50) -> Outcome:
+    """The versions of a table that are kept, newest first, with their tags."""
     from storage.catalog import Catalog
 
     started = time.monotonic()
-    rows = [_light(row) for row in Catalog(options.place()).rows(_known(kind), where)]
-    if out.suffix == ".jsonl":
-        text = "".join(json.dumps(row, default=str, ensure_ascii=False) + "\n" for row in rows)
-    elif out.suffix == ".csv":
-        sink = io.StringIO()
-        writer = csv.DictWriter(sink, list(rows[0]) if rows else list(SHOWN[kind]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        text = sink.getvalue()
-    else:
-        raise UsageError(f"{out}: the name must end in .csv or .jsonl", "choose one of the two")
-    write_text(out, text)
-    result = listing([{"id": out.name, "output": str(out), "rows": len(rows)}], started)
-    return result, f"{out}: {len(rows)} rows", 0
+    kept = Catalog(options.place()).versions(_known(kind))[:limit]
+    items = [{"id": f"{kind}@{entry['version']}", **_light(entry)} for entry in kept]
+    return listing(items, started), table(kept, ("version", "created", "tags")), 0
+
+
+def tag(
+    options: Options,
+    name: Annotated[str, typer.Argument(help="The name: before-recut.")],
+    kind: Annotated[str | None, typer.Option("--table", "-t", help="This table alone; default: all.")] = None,
+    version: Annotated[int | None, typer.Option("--version", help="A version of --table; default: the newest.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Forget the name.")] = False,
+) -> Outcome:
+    """Name the catalog as it is now, which keeps that version: `list --at NAME`, `export --at NAME`."""
+    from storage.catalog import Catalog
+
+    started = time.monotonic()
+    catalog = Catalog(options.place())
+    if version is not None and kind is None:
+        raise UsageError("--version numbers the versions of one table", "name it with --table")
+    kinds = [_known(kind)] if kind else [name for name in TABLES if catalog.version(name)]
+    if not kinds:
+        raise NotFound(f"the catalog of {options.place()} has no rows yet", "write some first")
+    items: list[dict[str, Any]] = []
+    for each in kinds:
+        if delete:
+            if kind or name in catalog.tags(each):
+                catalog.untag(each, name)
+                items.append({"id": each, "tag": name, "version": None})
+        else:
+            items.append({"id": each, "tag": name, "version": catalog.tag(each, name, version)})
+    if not items:
+        raise NotFound(f"no table has the tag {name!r}", "see `dubwright catalog versions`")
+    told = [
+        f"{entry['id']}: {name} " + ("forgotten" if delete else f"is version {entry['version']}") for entry in items
+    ]
+    return listing(items, started), "\n".join(told), 0
 
 
 def report(
@@ -169,6 +247,16 @@ def _known(kind: str) -> str:
     if kind not in TABLES:
         raise UsageError(f"there is no table {kind!r}", f"choose one of: {', '.join(TABLES)}")
     return kind
+
+
+def _version(at: str | None) -> int | str | None:
+    return int(at) if at is not None and at.isdigit() else at
+
+
+def _columns(catalog: Catalog, kind: str, options: Options) -> list[str]:
+    """Those that are shown; for a program all but the vectors."""
+    stored = [name for name in catalog.columns(kind).names if name not in VECTOR_COLUMNS]
+    return stored if options.json else [name for name in SHOWN[kind] if name in stored]
 
 
 def _rows(kind: str, rows: list[dict[str, Any]], started: float, more: tuple[str, ...] = ()) -> Outcome:

@@ -25,7 +25,7 @@ from models.fusion import LevelFusion
 from models.person import person_features
 from models.sampling import Guidance, denoise, fast_dtype, of_part
 from models.saving import forget_origin
-from models.shot import Shot, Values, checked, distinct, rows
+from models.shot import Shot, Values, checked, distinct, of_windows, rows
 from models.steering import Conditions
 from models.temporal import context_windows
 from models.text import TextEncoder, load_text
@@ -197,8 +197,9 @@ class DubPipeline(DiffusionPipeline):
         action_units: Values | None = None,
         emotion_image: Values | None = None,
         guidance_action_units: float = 1.0,
+        frames_per_window: int | None = None,
     ) -> NDArray[np.uint8]:
-        """Render a window of frames.
+        """Render a window of frames, or several at once.
 
         Args:
             frames: uint8 [F,S,S,3] aligned crops; S is `config.crop_size`.
@@ -215,7 +216,7 @@ class DubPipeline(DiffusionPipeline):
                 emotion can be four numbers: at neutral and at the intensities 1, 2 and 3, between which the scale
                 follows what the text asks for.
             generator: source of the noise where `initial_noise` is not given.
-            initial_noise: [4,h,w], shared by all frames (see `sample_noise`).
+            initial_noise: [4,h,w], shared by all frames (see `sample_noise`), or one for each window [B,4,h,w].
             batch_size: frames in the U-Net at a time; bounds memory, does not change the result. A denoiser that
                 `sees_windows` gets `config.window` frames at a time instead.
             callback: called as callback(done, total) after each step.
@@ -223,6 +224,8 @@ class DubPipeline(DiffusionPipeline):
                 the other conditions.
             emotion_image: float [Di] (or [F,Di]) image features of the person for the emotion's joint embedding; None
                 takes them from `identity` and, where the model has `face_emotion`, from `reference`.
+            frames_per_window: the frames are windows of so many, one after the other, which have nothing to do with
+                each other; they go through the U-Net together. None: all frames are one run.
         Returns:
             uint8 [F,S,S,3].
         Raises:
@@ -242,7 +245,8 @@ class DubPipeline(DiffusionPipeline):
             given |= {"emotion": felt, "emotion_image": person}
             follow = self._reader().scales_at(felt, guidance_emotion)
         shot.give(given)
-        noise = self.sample_noise(generator) if initial_noise is None else initial_noise.reshape(self.latent_shape)
+        noise = self.sample_noise(generator) if initial_noise is None else initial_noise
+        noise = of_windows(noise.reshape(-1, *self.latent_shape), len(shot.frames), frames_per_window)
         scales: dict[str, float | Tensor] = {
             "audio": self.base.guidance_audio if guidance_audio is None else guidance_audio,
             "identity": guidance_identity,
@@ -250,7 +254,7 @@ class DubPipeline(DiffusionPipeline):
             "action_units": guidance_action_units,
         }
         count = len(shot.frames)
-        chunk = max(count, 1) if self.denoiser.sees_windows else batch_size
+        chunk = max(count, 1) if self.denoiser.sees_windows or frames_per_window else batch_size
         steps = 1 if self.base.direct else num_inference_steps or self.base.steps
         total, out = -(-count // chunk) * steps, np.empty_like(shot.frames)
         references = self._references(shot.reference, batch_size)
@@ -258,8 +262,9 @@ class DubPipeline(DiffusionPipeline):
             part = slice(start, min(start + chunk, count))
             counting = _counting(callback, start // chunk * steps, total)
             out[part] = self._render(
-                shot.part(part), references if len(references) == 1 else references[part], noise, steps,
-                of_part(scales, part, count), batch_size, counting,
+                shot.part(part), references if len(references) == 1 else references[part],
+                noise if len(noise) == 1 else noise[part], steps, of_part(scales, part, count), batch_size, counting,
+                frames_per_window,
             )  # fmt: skip
         return out
 
@@ -274,12 +279,14 @@ class DubPipeline(DiffusionPipeline):
         with self._computing():
             return self._encode(to_images(pictures).to(self._execution_device, self.unet.dtype), batch_size)[which]
 
-    def _conditions(self, shot: Shot, images: Tensor, references: Tensor, batch_size: int) -> Conditions:
+    def _conditions(
+        self, shot: Shot, images: Tensor, references: Tensor, batch_size: int, window: int | None
+    ) -> Conditions:
         """What the shot gives the denoiser; `images` are its frames, on the device, `references` latents."""
         count, where = len(images), torch.from_numpy(shot.mask).to(images)[:, None]
         masked_latents = self._encode(masked(images, where, self.base.masked_fill), batch_size)
         visual = visual_channels(where, masked_latents, references.expand_as(masked_latents))
-        conditions = Conditions(visual, where, window=count if self.denoiser.sees_windows else None)
+        conditions = Conditions(visual, where, window=(window or count) if self.denoiser.sees_windows else None)
         for name, value in shot.values.items():
             setattr(conditions, name, value.to(images).expand(count, *value.shape[1:]))
         return conditions
@@ -296,14 +303,15 @@ class DubPipeline(DiffusionPipeline):
         scales: dict[str, float | Tensor],
         batch_size: int,
         on_step: Callable[[int], None] | None,
+        window: int | None,
     ) -> NDArray[np.uint8]:
         device, dtype, count = self._execution_device, self.unet.dtype, len(shot.frames)
         images = to_images(shot.frames).to(device, dtype)
         windows = None
-        if self.denoiser.sees_windows:
+        if self.denoiser.sees_windows and window is None:
             windows = context_windows(count, self.config.window, self.config.window_overlap)
         with self._computing():
-            guidance = Guidance(self.denoiser, self._conditions(shot, images, references, batch_size), scales)
+            guidance = Guidance(self.denoiser, self._conditions(shot, images, references, batch_size, window), scales)
             start = noise.to(device, torch.float32).expand(count, -1, -1, -1)
             latents = denoise(guidance, self.scheduler, start, steps, windows, dtype, on_step)
             parts = [decode(self.vae, part).float().cpu() for part in latents.to(dtype).split(batch_size)]

@@ -54,6 +54,21 @@ def rows(value: Values) -> Tensor:
     return table.reshape(-1, table.shape[-1])
 
 
+def of_windows(noise: Tensor, count: int, window: int | None) -> Tensor:
+    """Noise [1,...] for all frames, or [B,...] of as many windows, as [1 or F,...].
+
+    Raises:
+        ValueError: the windows do not make up the `count` frames.
+    """
+    if window is not None and count % window:
+        raise ValueError(f"{count} frames are no windows of {window}")
+    if len(noise) == 1:
+        return noise
+    if window is None or len(noise) * window != count:
+        raise ValueError(f"initial noise of {len(noise)} windows for {count} frames in windows of {window}")
+    return noise.repeat_interleave(window, dim=0)
+
+
 def distinct(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[int]]:
     """The different ones of pictures [N,...] as [R,...], in the order in which they first appear, and which of these
     each of the N is.

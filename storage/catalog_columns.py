@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.schema import key_of, light
+from storage.schema_fields import TIME
 
 VECTORS = ("caption_embedding", "identity")
 """Columns that are searched by likeness."""
+WRITTEN = "created"
+"""When a row was made. Tables whose rows do not say it get it here, as the time when they were last written: rows of
+CLIPS lie in dataset versions, which are the same bytes whenever they are made."""
 
 
 def table_schema(schema: pa.Schema, widths: Mapping[str, int]) -> pa.Schema:
@@ -25,6 +32,8 @@ def table_schema(schema: pa.Schema, widths: Mapping[str, int]) -> pa.Schema:
                 fields.append(pa.field(field.name, pa.list_(pa.float32(), widths[field.name])))
         else:
             fields.append(pa.field(field.name, field.type))
+    if WRITTEN not in schema.names:
+        fields.append(pa.field(WRITTEN, TIME))
     return pa.schema(fields)
 
 
@@ -44,19 +53,33 @@ def vector_width(table: pa.Table, name: str) -> int:
     Raises:
         TypeError: they differ.
     """
-    lengths = {len(value) for value in table.column(name).to_pylist() if value}
+    lengths = {length for length in pc.unique(pc.list_value_length(table.column(name))).to_pylist() if length}
     if len(lengths) > 1:
         raise TypeError(f"{name}: vectors of {sorted(lengths)} numbers in one write")
-    return lengths.pop() if lengths else 0
+    return int(lengths.pop()) if lengths else 0
 
 
 def shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """`table` with the columns and vector widths of the stored schema."""
     columns = []
     for field in schema:
-        column = table.column(field.name)
-        if pa.types.is_fixed_size_list(field.type):
-            columns.append(pa.array([value or None for value in column.to_pylist()], type=field.type))
+        if field.name == WRITTEN and WRITTEN not in table.column_names:
+            now = datetime.datetime.now(datetime.UTC)
+            columns.append(pa.array([now] * table.num_rows, type=field.type))
+        elif pa.types.is_fixed_size_list(field.type):
+            columns.append(_fixed(table.column(field.name).combine_chunks(), field.type))
         else:
-            columns.append(column.cast(field.type))
+            columns.append(table.column(field.name).cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _fixed(column: pa.ListArray, kind: pa.FixedSizeListType) -> pa.Array:
+    """Vectors in a fixed width; an empty one is none. Millions of numbers: none of them becomes a Python object."""
+    present = pc.fill_null(pc.equal(pc.list_value_length(column), kind.list_size), False)
+    numbers = column.filter(present).flatten().to_numpy(zero_copy_only=False)
+    mask = present.to_numpy(zero_copy_only=False)
+    vectors = np.zeros((len(column), kind.list_size), np.float32)
+    vectors[mask] = numbers.reshape(-1, kind.list_size)
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(vectors.reshape(-1)), list_size=kind.list_size, mask=pa.array(~mask)
+    ).cast(kind)

@@ -21,6 +21,9 @@ from storage.media_limits import MAX_SILENCE_S, check_sound
 from storage.media_open import BROKEN, file_size, opened, origin_of
 from storage.media_stills import is_still
 
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+"""Layouts of the sound that is written, by number of channels."""
+_CENTRE = 2  # of 5.1
 _BLOCK = 1 << 15
 _GAP_S = 0.010  # timestamps of containers with coarse clocks (mkv, flv: 1 ms) jitter; only real gaps are filled
 _PREROLL_S = 0.3  # decoders of overlapped transforms need a packet or two before the sound is right
@@ -100,10 +103,8 @@ def write_audio(path: str | os.PathLike[str], sound: np.ndarray, rate: int = 160
 
 
 def audio_frame(block: np.ndarray, rate: int, kind: str = "fltp") -> AudioFrame:
-    """[channels,n] → an audio frame in mono or stereo, without a timestamp."""
-    frame = AudioFrame.from_ndarray(
-        np.ascontiguousarray(block), format=kind, layout="mono" if block.shape[0] == 1 else "stereo"
-    )
+    """[channels,n] → an audio frame in one of the `LAYOUTS`, without a timestamp."""
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), format=kind, layout=LAYOUTS[block.shape[0]])
     frame.sample_rate = rate
     frame.time_base = Fraction(1, rate)
     return frame
@@ -204,7 +205,12 @@ def _mix(frame: AudioFrame, channels: int) -> np.ndarray:
         left = _weighted(sound, names, quiet=("FR", "SR", "BR", "FRC"))
         right = _weighted(sound, names, quiet=("FL", "SL", "BL", "FLC"))
         return np.stack([left, right])
-    return _weighted(sound, names, quiet=())[None]
+    mono = _weighted(sound, names, quiet=())[None]
+    if channels == 1:
+        return mono
+    surround = np.zeros((channels, sound.shape[1]), dtype=np.float32)
+    surround[_CENTRE] = mono  # a film whose layout changes on the way
+    return surround
 
 
 def _weighted(sound: np.ndarray, names: list[str], quiet: tuple[str, ...]) -> np.ndarray:
@@ -254,8 +260,7 @@ class Resampler:
             yield block[0] if self.channels == 1 else block
             return
         if self._resampler is None:
-            layout = "mono" if self.channels == 1 else "stereo"
-            self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=self.rate)
+            self._resampler = av.AudioResampler(format="fltp", layout=LAYOUTS[self.channels], rate=self.rate)
         frame = audio_frame(block, source_rate)
         frame.pts = self._given
         self._given += block.shape[1]

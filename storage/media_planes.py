@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
@@ -24,12 +23,6 @@ _SWSCALE = {
 }  # fmt: skip
 _NOT_SPECIFIED = 2
 _FULL_RANGE = 2
-
-# Planar formats that libx264 takes as they are; everything else is converted once to the nearest of them.
-ENCODABLE = (
-    "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p",
-    "yuv420p10le", "yuv422p10le", "yuv444p10le",
-)  # fmt: skip
 
 
 class Orientation:
@@ -108,22 +101,6 @@ def color_matrix(frame: VideoFrame) -> int:
     return 1 if max(frame.height, frame.width) >= 1280 or frame.height >= 720 else 6
 
 
-def encodable(pix_fmt: str, width: int, height: int) -> str:
-    """The format to encode a track of `pix_fmt` in: the same where libx264 has it, else the nearest without loss of
-    depth or chroma; 4:4:4 where 4:2:0 or 4:2:2 cannot hold an odd width or height."""
-    stored = VideoFormat(pix_fmt)
-    chosen = pix_fmt
-    if pix_fmt not in ENCODABLE:
-        has_chroma = len(stored.components) >= 3
-        if stored.is_rgb or stored.has_palette or (has_chroma and stored.chroma_width(64) == 64):
-            chosen = "yuv444p"
-        else:
-            chosen = "yuv422p" if has_chroma and stored.chroma_height(64) == 64 else "yuv420p"
-        chosen += "10le" if stored.components[0].bits > 8 else ""
-    odd = (width % 2 and "444" not in chosen) or (height % 2 and "420" in chosen)
-    return chosen.replace("420", "444").replace("422", "444") if odd else chosen
-
-
 def changed_box(before: np.ndarray, after: np.ndarray) -> tuple[int, int, int, int] | None:
     """x0, y0, x1, y1 (exclusive) around the pixels in which two uint8 [H,W,3] pictures differ; None if in none."""
     rows = np.flatnonzero(_differs(before, after, axis=1))
@@ -145,7 +122,8 @@ def _differs(before: np.ndarray, after: np.ndarray, axis: int) -> np.ndarray:
 def apply_change(frame: VideoFrame, before: np.ndarray, after: np.ndarray) -> tuple[int, int, int, int] | None:
     """Add the difference `after - before` (uint8 RGB [H,W,3], as stored) to the planes of `frame`, in place.
 
-    Planes are those of one of the `ENCODABLE` formats. The frame is copied first where a decoder still refers to it.
+    Planes are those that `Converter.planar` gives: 8 to 12 bits, 4:2:0, 4:2:2 or 4:4:4. The frame is copied first
+    where a decoder still refers to it.
     Returns the box (stored pixels) that was touched, None for an unchanged picture.
     """
     box = changed_box(before, after)

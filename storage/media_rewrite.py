@@ -11,60 +11,32 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import av
-import av.error
 import numpy as np
 from av.video.frame import VideoFrame
 
 from storage.atomic import written_aside
 from storage.errors import InputFailed, InputRejected, UsageError
-from storage.media_carry import Carrier
-from storage.media_frames import broken_at, decoded
-from storage.media_open import has_free_clock, matrix_of, opened, origin_of, video_stream
-from storage.media_planes import Converter, Orientation, apply_change, encodable
-from storage.media_write import ENCODE_THREADS, AudioTrack, container_options, format_of
+from storage.media_encoding import check_opaque, encoding_of
+from storage.media_frames import decoded
+from storage.media_open import matrix_of, opened, video_stream
+from storage.media_output import Clock, Coding, Output
+from storage.media_planes import Converter, Orientation, apply_change
+from storage.media_report import RewriteReport
+from storage.media_write import ENCODE_THREADS, SealFunction, container_options, format_of, sealed
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
-    from av.video.stream import VideoStream
 
 FrameFunction = Callable[[int, float, np.ndarray], np.ndarray | None]
+WhenLonger = Literal["cut", "hold"]
 
 _MAX_TIMESCALE = (1 << 31) - 1
-_TAGS_OF_THE_MUXER = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-_SOUND_AHEAD_S = 0.5
-# Measured in RGB against the decoded input: with this bound even pure noise keeps 40 dB and ordinary footage about 46.
-# Chroma errors weigh double in RGB, so chroma is quantised more finely than x264 does on its own.
-_X264 = {"qmax": "18", "x264-params": "chroma-qp-offset=-8:aq-mode=0"}
-
-
-@dataclass
-class RewriteReport:
-    """What was written.
-
-    Attributes:
-        frames: frames in = frames out.
-        changed: how many of them were changed.
-        boxes: int32 [frames,4], the changed box of each (x0, y0, x1, y1, upright pixels, exclusive); zeros if none.
-        retimed: frames whose timestamp repeated the one before and was moved on by one tick.
-        dropped: tracks that the output's container cannot hold, in words.
-        audio_cut_s: seconds of the given sound after the end of the picture, which were left out.
-    """
-
-    path: Path
-    frames: int = 0
-    changed: int = 0
-    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int32))
-    retimed: int = 0
-    dropped: tuple[str, ...] = ()
-    audio_cut_s: float = 0.0
 
 
 def rewrite_video(
@@ -76,6 +48,7 @@ def rewrite_video(
     audio_rate: int = 16000,
     metadata: Mapping[str, str] | None = None,
     audio_language: str | None = None,
+    when_longer: WhenLonger = "cut",
     crf: float = 18,
     preset: str = "veryfast",
     threads: int = ENCODE_THREADS,
@@ -88,7 +61,7 @@ def rewrite_video(
     """
     with VideoRewriter(
         source, out, audio=audio, audio_rate=audio_rate, metadata=metadata, audio_language=audio_language,
-        crf=crf, preset=preset, threads=threads,
+        when_longer=when_longer, crf=crf, preset=preset, threads=threads,
     ) as rewriter:  # fmt: skip
         if frame_fn is not None:
             for index, pts_s, rgb in rewriter.frames():
@@ -112,14 +85,19 @@ class VideoRewriter:
         source: the video.
         out: .mp4, .m4v, .mov or .mkv.
         audio: the new sound (mono [n] or stereo [2,n] float32 at `audio_rate`, or a file): it takes the place of the
-            first sound track, with its zero at timeline zero, cut or padded with silence to the end of `source`. None
-            keeps the sound that is there.
+            first sound track, with its zero at timeline zero. Where it is shorter than the film (the picture and the
+            sound that it replaces), silence follows. None keeps the sound that is there.
         metadata: tags to add to those of `source`.
         audio_language: three-letter code for the new sound; None keeps the replaced track's.
-        crf, preset: of x264.
+        when_longer: what gives way where the new sound is longer than the film. ``cut``: the sound, which ends with the
+            film. ``hold``: the picture, whose last frame is shown again, at the film's own rate, until the sound ends;
+            nothing else changes, so sound and picture never drift apart.
+        crf, preset: of x264; x265's nearest in time is taken.
+        seal: signs the file before it appears, e.g. `storage.signing.Seal.seal`.
 
     Raises:
-        InputRejected, InputFailed: `source` has no video, or breaks; the error says where.
+        InputRejected, InputFailed: `source` has no video, breaks, or is something that does not come out as it went in
+            (see `storage.media_encoding`); the error says where.
         UsageError: `out` is `source`, or has a suffix that is not written.
     """
 
@@ -132,24 +110,24 @@ class VideoRewriter:
         audio_rate: int = 16000,
         metadata: Mapping[str, str] | None = None,
         audio_language: str | None = None,
+        when_longer: WhenLonger = "cut",
         crf: float = 18,
         preset: str = "veryfast",
         threads: int = ENCODE_THREADS,
+        seal: SealFunction | None = None,
     ) -> None:
         self._name, self._out = os.fspath(source), Path(out)
         if self._out.exists() and self._out.samefile(self._name):
             raise UsageError(f"{self._out}: is the input itself", "name another output: inputs are never changed")
         format_of(self._out)
-        self._audio, self._audio_rate, self._language = audio, audio_rate, audio_language
-        self._metadata = dict(metadata or {})
-        self._crf, self._preset, self._threads = crf, preset, threads
+        self._sound = (audio, audio_rate, audio_language)
+        self._metadata, self._hold = dict(metadata or {}), when_longer == "hold"
+        self._coding = Coding(crf, preset, threads)
+        self._seal = seal
         self._stack = contextlib.ExitStack()
         self._pending: deque[tuple[int, VideoFrame, int, np.ndarray | None]] = deque()
         self._boxes: list[tuple[int, int, int, int]] = []
-        self._durations: dict[int, int] = {}
-        self._encoder: VideoStream | None = None
-        self._sounds: list[AudioTrack] = []
-        self._last_stamp: int | None = None
+        self._output: Output | None = None
         self._converter = Converter()
         self.report = RewriteReport(path=self._out)
 
@@ -160,13 +138,10 @@ class VideoRewriter:
             if stream is None or stream.time_base is None:
                 raise InputRejected("decode", "video_tracks", 0, 1, path=self._name, reason="no video track")
             self._stream = stream
-            self._origin = origin_of(self._input)
-            # A free-running clock starts anywhere; written out as it is, the file would begin with hours of nothing.
-            self._shift = self._origin if has_free_clock(self._input) else Fraction(0)
-            self._base = Fraction(1, stream.time_base.denominator)
-            self._scale = stream.time_base.numerator
+            self._clock = Clock.of(self._input, stream)
             partial = self._stack.enter_context(written_aside(self._out))
-            timescale = self._base.denominator
+            self._stack.enter_context(sealed(partial, self._out, self._seal))
+            timescale = self._clock.base.denominator
             while timescale < 1000:
                 timescale *= 2
             options = container_options(
@@ -174,10 +149,9 @@ class VideoRewriter:
                 **({"video_track_timescale": str(timescale), "movie_timescale": str(timescale)}
                    if timescale <= _MAX_TIMESCALE else {}),
             )  # fmt: skip
-            self._output: OutputContainer = self._stack.enter_context(
+            self._target: OutputContainer = self._stack.enter_context(
                 av.open(str(partial), "w", format=format_of(self._out), container_options=options)
             )
-            self._output_open = True
             self._source = self._read()
         except BaseException as error:
             self._stack.__exit__(type(error), error, error.__traceback__)
@@ -201,7 +175,7 @@ class VideoRewriter:
             rgb = np.ascontiguousarray(self._orientation.upright(self._converter.rgb(frame)))
             rgb.flags.writeable = False
             self._pending.append((index, frame, stamp, rgb))
-            yield index, float(stamp * self._base - self._origin), rgb
+            yield index, self._clock.timeline_s(stamp), rgb
 
     def write(self, index: int, rgb: np.ndarray | None) -> None:
         """Give back frame `index` (None: as it is). Frames before it that were not given back pass through.
@@ -220,80 +194,42 @@ class VideoRewriter:
     def _read(self) -> Iterator[tuple[int, VideoFrame, int]]:
         """Decode the picture; on the way the packets of all other tracks go straight to the output."""
         others: deque[Packet] = deque()
-        for index, (frame, stamp) in enumerate(decoded(self._name, self._input, self._stream, others=others)):
-            if self._encoder is None:
-                self._start(frame)
+        for index, (frame, ticks) in enumerate(decoded(self._name, self._input, self._stream, others=others)):
+            stamp = ticks * self._clock.scale
+            if self._output is None:
+                self._output = self._start(frame)
             if (frame.width, frame.height) != self._size:
-                time_s = float(stamp * self._scale * self._base - self._origin)
                 raise InputFailed(
                     self._name, f"its picture changes size from {self._size} to {(frame.width, frame.height)}",
-                    "cut or re-encode it to one size", stage="decode", time_s=time_s, error_type="SizeChange",
+                    "cut or re-encode it to one size", stage="decode", time_s=self._clock.timeline_s(stamp),
+                    error_type="SizeChange",
                 )  # fmt: skip
-            self._carry(others)
-            yield index, frame, stamp * self._scale
-        if self._encoder is None:
+            check_opaque(self._name, frame, self._clock.timeline_s(stamp))
+            while others:
+                self._output.carry(others.popleft())
+            yield index, frame, stamp
+        if self._output is None:
             raise InputFailed(self._name, "the video track has no frame", error_type="NoFrames")
-        self._carry(others)
+        while others:
+            self._output.carry(others.popleft())
 
-    def _start(self, frame: VideoFrame) -> None:
-        """Lay out the output from what the first frame shows: the picture, the sound, then the other tracks."""
+    def _start(self, frame: VideoFrame) -> Output:
+        """Lay out the output from what the first frame shows."""
         matrix = matrix_of(frame)
-        self._orientation = Orientation(matrix)
-        self._size = (frame.width, frame.height)
-        self._pix_fmt = encodable(frame.format.name, frame.width, frame.height)
-        source, out = self._stream, self._output
-        out.metadata.update({k: v for k, v in self._input.metadata.items() if k not in _TAGS_OF_THE_MUXER})
-        out.metadata.update(self._metadata)
-
-        stream = out.add_stream(
-            "libx264", rate=source.average_rate or Fraction(25), time_base=self._base,
-            options={"preset": self._preset, "crf": str(self._crf), **_X264},
+        self._orientation, self._size = Orientation(matrix), (frame.width, frame.height)
+        encoding = encoding_of(self._name, self._stream, frame)
+        self._pix_fmt, self.report.notes = encoding.pix_fmt, encoding.notes
+        output = Output(
+            self._name, self._input, self._target, self._stream, frame, self._clock, encoding, self._coding,
+            self._metadata, self.report,
         )  # fmt: skip
-        stream.width, stream.height = self._size
-        stream.pix_fmt = self._pix_fmt
-        stream.codec_context.time_base = self._base
-        stream.codec_context.thread_count = self._threads
-        if source.sample_aspect_ratio:
-            stream.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
-        sample = self._converter.planar(frame, self._pix_fmt)
-        stream.codec_context.color_range = int(sample.color_range)
-        from_rgb = frame.format.is_rgb or int(frame.colorspace) == 0
-        stream.codec_context.colorspace = int(sample.colorspace if from_rgb else frame.colorspace)
-        stream.codec_context.color_primaries = int(frame.color_primaries)
-        stream.codec_context.color_trc = int(frame.color_trc)
         if matrix is not None:
-            if format_of(self._out) == "matroska":
-                raise UsageError(f"{self._out}: mkv output cannot hold the picture's rotation", "write .mp4 or .mov")
-            stream.set_display_matrix(matrix)
-        self._encoder = stream
-
-        replaced = next(iter(self._input.streams.audio), None) if self._audio is not None else None
-        start = self._origin - self._shift
-        if self._audio is not None:
-            end = Fraction((self._input.start_time or 0) + (self._input.duration or 0), 1_000_000) - self._origin
-            track = AudioTrack(out, self._audio, self._audio_rate, start_s=start, duration_s=float(end))
-            if replaced is not None:
-                track.stream.metadata.update(replaced.metadata)
-            if self._language:
-                track.stream.metadata["language"] = self._language
-            self._sounds.append(track)
-        self._carrier = Carrier(self._input, out, skip={source.index} | ({replaced.index} if replaced else set()))
-        self._carrier.metadata(source, stream)
-        for sound in self._carrier.recoded_sounds:
-            number = [track.index for track in self._input.streams.audio].index(sound.index)
-            again = AudioTrack(out, self._name, start_s=start, track=number)
-            self._carrier.metadata(sound, again.stream)
-            self._sounds.append(again)
-        if self._input.chapters():
-            self._carrier.chapters(self._shift)
-        self.report.dropped = tuple(self._carrier.dropped)
-
-    def _carry(self, packets: deque[Packet]) -> None:
-        while packets:
-            self._carrier.packet(packets.popleft(), self._shift)
+            output.stream.set_display_matrix(matrix)
+        output.add_tracks(*self._sound)
+        return output
 
     def _encode(self, frame: VideoFrame, stamp: int, before: np.ndarray | None, after: np.ndarray | None) -> None:
-        assert self._encoder is not None
+        assert self._output is not None
         stored = self._converter.planar(frame, self._pix_fmt)
         box = (0, 0, 0, 0)
         if after is not None and before is not None and after is not before:
@@ -307,42 +243,15 @@ class VideoRewriter:
                 box = turn.upright_box(found, self._size)
                 self.report.changed += 1
         self._boxes.append(box)
-
-        stamp -= round(self._shift / self._base)
-        if self._last_stamp is not None and stamp <= self._last_stamp:
-            stamp = self._last_stamp + 1
-            self.report.retimed += 1
-        self._last_stamp = stamp
-        stored.pts, stored.time_base = stamp, self._base
-        stored.pict_type = 0  # otherwise x264 repeats the input's choice of frame types
-        if frame.duration:
-            self._durations[stamp] = frame.duration * self._scale
-        try:
-            self._mux(self._encoder.encode(stored))
-        except av.error.FFmpegError as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise broken_at(self._name, float(stamp * self._base), error) from error
-        self.report.frames += 1
-        for track in self._sounds:
-            track.advance(float(stamp * self._base) + _SOUND_AHEAD_S)
-
-    def _mux(self, packets: list[Packet]) -> None:
-        for packet in packets:
-            duration = self._durations.pop(packet.pts, 0) if packet.pts is not None else 0
-            if duration:
-                packet.duration = duration
-            self._output.mux(packet)
+        self._output.write(stored, stamp, (frame.duration or 0) * self._clock.scale)
 
     def _finish(self) -> None:
         while self._pending:
             self.write(self._pending[-1][0], None)
         for _, frame, stamp in self._source:
             self._encode(frame, stamp, None, None)
-        assert self._encoder is not None
-        self._mux(self._encoder.encode(None))
-        for track in self._sounds:
-            track.finish()
-            self.report.audio_cut_s += track.cut_s
-        self._output.close()
+        assert self._output is not None
+        self._output.finish(self._hold)
+        self._target.close()
+        self._boxes += self._boxes[-1:] * self.report.held
         self.report.boxes = np.array(self._boxes, dtype=np.int32).reshape(-1, 4)

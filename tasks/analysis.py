@@ -60,7 +60,7 @@ def analyse(
     total = video.frames if video is not None else 0
     finder = ShotFinder(config.shots, rate)
     tracker = Tracker(config.tracks, keep_landmarks)
-    for index, pts_s, frame in media.iter_frames(path):
+    for index, pts_s, frame in media.iter_frames(path, threads=config.runtime.threads):
         faces = None
         if index % config.tracks.detect_every == 0:
             found = analyzer.detect(frame, embed=False)

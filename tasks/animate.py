@@ -26,10 +26,12 @@ from tasks.alignments import STUDIO, face_matrix
 from tasks.analysis import Progress
 from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
-from tasks.dub import emotion_columns, resolve_emotion
 from tasks.dubber import Dubber, render_key
+from tasks.dubbing.finishing import emotion_columns
+from tasks.dubbing.rendering import window_renderer
 from tasks.measure import sync_confidence
-from tasks.rendering import window_renderer
+from tasks.moods import Moods
+from tasks.sealing import render_seal
 from tasks.voice import VoiceTrack
 from tasks.windows import WindowRenderer
 
@@ -46,19 +48,22 @@ def animate_image(
     models: Dubber,
     emotion: str | None = None,
     *,
+    intensity: float | None = None,
     render_id: str | None = None,
     run_id: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes `out` (whole or not at all), as long as the track, and returns its RENDERS row, status ok.
 
-    The largest face speaks. The picture is shrunk where its longer side exceeds `render.max_portrait_px`.
+    The largest face speaks, with an emotion that may change (`tasks.moods`). The picture is shrunk where its longer
+    side exceeds `render.max_portrait_px`.
 
     Raises:
         InputRejected: no face in the picture, no sound in `audio`.
         InputFailed: the picture or the track cannot be read.
     """
     started = time.perf_counter()
+    asked = Moods.read(emotion, intensity)
     still = read_portrait(image, config.render.max_portrait_px)
     sound = media.probe(audio, need_video=False, need_audio=True)
     face = _largest_face(image, still, config, models)
@@ -66,7 +71,7 @@ def animate_image(
     count = max(1, math.ceil((sound.start_s + sound.duration_s) * fps - 1e-6))
     digests = (file_sha256(image), file_sha256(audio))
     facts = {
-        "render_id": render_id or render_key(*digests, config, models.model_id, emotion), "model_id": models.model_id,
+        "render_id": render_id or render_key(*digests, config, models.model_id, asked.key), "model_id": models.model_id,
         "dataset_id": models.dataset_id, "source_sha256": digests[0], "audio_sha256": digests[1],
         "seed": config.render.seed, "config_hash": config.hash(), "code_revision": code_revision(),
     }  # fmt: skip
@@ -76,19 +81,20 @@ def animate_image(
     matrix = face_matrix(alignment, size, face)
     original = crops.warp(still, matrix, size)
     outline = crops.transform_points(matrix, face.landmarks[list(CONTOUR)])
-    feeling = resolve_emotion(emotion, audio, models.experts)
-    whole = bool(models.pipeline.config.whole_face and feeling)  # without an emotion the eyes stay as they are
+    moods = asked.resolved(audio, models.experts)
+    whole = bool(models.pipeline.config.whole_face and moods.texts)  # without an emotion the eyes stay as they are
     renderer = window_renderer(
-        size, lambda times: original, face.embedding, config.render.seed, voice, config, models, feeling,
+        size, lambda times: original, face.embedding, config.render.seed, voice, config, models, moods,
         whole,
     )  # fmt: skip
     alpha = paste_alpha(size, config.render.feather, whole, alignment)
     share = alpha * face_alpha(outline, size, whole, alignment)
     averaged = alignment != STUDIO
     frames = _frames(still, matrix, original, (alpha, share), renderer, count, config, progress, averaged)
+    seal = render_seal(config, facts, image, [audio], "animate")
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
-        threads=config.runtime.threads,
+        threads=config.runtime.threads, seal=seal.seal if seal else None,
     )  # fmt: skip
     box = crops.crop_box(matrix, size, still.shape[1], still.shape[0])
     return row(
@@ -96,7 +102,7 @@ def animate_image(
         audio_uri=os.fspath(audio), output_uri=os.fspath(out), status="ok", stage="animate", frames=count, fps=fps,
         duration_s=count / fps, width=still.shape[1], height=still.shape[0], faces=1, windows=renderer.windows,
         seconds=time.perf_counter() - started, attempts=1, created=datetime.datetime.now(datetime.UTC),
-        **emotion_columns(feeling, models.experts),
+        **emotion_columns(moods, count / fps, models.experts),
     )  # fmt: skip
 
 

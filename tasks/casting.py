@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from storage.media import MediaInfo
 from tasks.analysis import Analysis, frame_interval
 from tasks.config import Config
 from tasks.original_speech import who_spoke
-from tasks.speakers import Active, Turn, group_people, loudness, read_rttm, who_speaks
+from tasks.speakers import Active, Turn, group_people, listeners, loudness, read_rttm, who_speaks
 from tasks.tracks import Track
 from tasks.turns import Bound, bind_labels, speakers_by_labels, speakers_by_voices, speakers_of_dub
 from tasks.voice import HOP_S, sound_power
@@ -78,11 +78,15 @@ def cast(
     if len(audio) > 1:
         people = _people(tracks, identify, config)
         return Cast(*speakers_by_voices(tracks, [speech_spans(one) for one in audio], people, original))
+    loud = loudness(sound_power(path, HOP_S), HOP_S, analysis.pts) if info.audio else None
     if original is not None and known:
+        # A sync expert can be taken in by faces that it knows little of; a mouth that hardly moves does not speak.
+        still = listeners(tracks, loud, config.render.min_motion)
+        spoke = {number: said & (number not in still) for number, said in original.speaking.items()}
+        original = replace(original, speaking=spoke)
         dub = speech_spans(audio[0]) if audio else None
         silent = pauses(audio[0], dub) if dub is not None else []
         return Cast(speakers_of_dub(tracks, original, dub, silent, analysis.end_s))
-    loud = loudness(sound_power(path, HOP_S), HOP_S, analysis.pts) if info.audio else None
     return Cast(who_speaks(tracks, loud, frame_interval(analysis.pts, 25.0), config.render.min_motion))
 
 

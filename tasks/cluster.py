@@ -32,6 +32,8 @@ _DEFAULTS = {
     "TOKENIZERS_PARALLELISM": "false",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
+_FEW = 4
+"""Rows for each worker up to which none is sent ahead."""
 _PASSED_ON = ("DUBWRIGHT_", "HF_", "DIFFUSERS_", "TRANSFORMERS_", "TOKENIZERS_", "ORT_", "NO_ALBUMENTATIONS_")
 
 
@@ -110,7 +112,11 @@ def map_rows(
     start(config)
     context = DataContext.get_current()
     context.max_errored_blocks = -1
-    pool = ActorPoolStrategy(size=actors(config, len(rows)), max_tasks_in_flight_per_actor=1)
+    workers = actors(config, len(rows))
+    # A row that waits at its worker spares it the 0.15 s until the next one is sent; where there are few rows, each
+    # goes to whoever is free first.
+    waiting = 2 if len(rows) > _FEW * workers else 1
+    pool = ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=waiting)
     runtime = config.runtime
     retries: dict[str, Any] = {"max_restarts": runtime.max_restarts, "max_task_retries": runtime.max_task_retries}
     with warnings.catch_warnings():

@@ -17,11 +17,13 @@ import yaml
 from pydantic import Field, ValidationError
 
 from storage.errors import ConfigError
+from tasks.config_rights import Consent, Provenance
 from tasks.config_sections import (
     Audio,
     Captions,
     Evaluate,
     Faces,
+    Gate,
     Model,
     People,
     Preprocess,
@@ -44,6 +46,9 @@ PARAMS = PROJECT / "params.yaml"
 PROFILES = PROJECT / "infra" / "profiles"
 
 
+_SHAPE_NOTHING = {"root", "runtime", "provenance", "consent"}
+
+
 class Config(Section):
     profile: str = "studio"
     root: str = Field(default="./data", description="where data lives: a path or an fsspec URI")
@@ -56,16 +61,19 @@ class Config(Section):
     people: People = People()
     model: Model = Model()
     render: Render = Render()
+    provenance: Provenance = Provenance()
+    consent: Consent = Consent()
+    gate: Gate = Gate()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     runtime: Runtime = Runtime()
 
     def hash(self, *parts: str) -> str:
-        """20 hex digits over every value that shapes a result: all but `root` and `runtime`.
+        """20 hex digits over every value that shapes a result: all but those in `_SHAPE_NOTHING`.
 
         With `parts`, over those sections only, e.g. `hash("faces", "preprocess")`: what a cached result was made from.
         """
-        values = self.model_dump(mode="json", exclude={"root", "runtime"})
+        values = self.model_dump(mode="json", exclude=_SHAPE_NOTHING)
         if parts:
             values = {name: values[name] for name in parts}
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))

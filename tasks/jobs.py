@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Planned:
-    """A job that can be done. kind: dub or animate; out: where its file goes; key: its render_id."""
+    """A job that can be done. kind: dub or animate; out: where its file goes; key: its render_id; source_sha256,
+    audio_sha256: of the video (or picture) and the first track."""
 
     job: Job
     kind: str
     out: str
     key: str
+    source_sha256: str
+    audio_sha256: str
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[Job]:
@@ -90,6 +93,27 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Job]:
             )
         )  # fmt: skip
     return jobs
+
+
+def jobs_of(
+    manifest: str | None = None,
+    video: str | None = None,
+    audio: Sequence[str] = (),
+    emotion: str | None = None,
+    intensity: float | None = None,
+    speakers: str | None = None,
+    output: str | None = None,
+) -> list[Job]:
+    """What a command line asks for: the rows of a manifest, or one video with one track or several.
+
+    Raises:
+        UsageError: as `read_manifest`.
+    """
+    if manifest is not None:
+        return read_manifest(manifest)
+    return [
+        Job(video or "", audio[0], emotion, speakers, output, voices=tuple(audio[1:]), intensity=intensity)
+    ]  # fmt: skip
 
 
 def _tracks(value: Any, beside: Path) -> tuple[str, ...]:
@@ -136,13 +160,14 @@ def plan_job(kind: str, job: Job, config: Config, model_id: str, root: Root, oth
         InputRejected: for a row of a manifest, UsageError: for a single job, when the output's place is not allowed, or
             the emotion cannot be understood.
     """
-    key = _key(kind, job, config, model_id)
-    planned = Planned(job, kind, str(_output(job, key, root)), key)
+    source, audio = file_sha256(job.video), file_sha256(job.audio)
+    key = _key(kind, job, config, model_id, source, audio)
+    planned = Planned(job, kind, str(_output(job, key, root)), key, source, audio)
     _check_unique(planned, others)
     return planned
 
 
-def _key(kind: str, job: Job, config: Config, version: str) -> str:
+def _key(kind: str, job: Job, config: Config, version: str, source: str, audio: str) -> str:
     speakers = file_sha256(job.speakers) if job.speakers else None
     try:
         emotion = Moods.read(job.emotion, job.intensity).key
@@ -150,7 +175,7 @@ def _key(kind: str, job: Job, config: Config, version: str) -> str:
         if not job.confined:
             raise UsageError(error.message, error.remedy) from error
         raise InputRejected("plan", "emotion", remedy=error.remedy, reason=error.message) from error
-    key = render_key(file_sha256(job.video), file_sha256(job.audio), config, version, emotion, speakers)
+    key = render_key(source, audio, config, version, emotion, speakers)
     if job.voices:
         key = content_id("voices", key, *(file_sha256(voice) for voice in job.voices))
     return key if kind == "dub" else content_id(kind, key)

@@ -118,6 +118,13 @@ def who_speaks(
     return active
 
 
+def listeners(tracks: Sequence[Track], loud: NDArray[np.float64] | None, min_motion: float) -> set[int]:
+    """Numbers of the tracks whose mouths move less than `min_motion` times that of the liveliest one."""
+    lively = {track.number: _liveliness(track, loud) for track in tracks}
+    least = min_motion * max(lively.values(), default=0.0)
+    return {number for number, motion in lively.items() if motion < least}
+
+
 def _fit(evidence: NDArray[np.floating], interval_s: float) -> NDArray[np.float64]:
     """What lips that fit the sound count for [T]: about 1 at the bar, e² at most, e⁻² at least."""
     smooth = gaussian_filter1d(np.asarray(evidence, np.float64), max(1.0, _SMOOTH_S / 2 / interval_s))

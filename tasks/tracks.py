@@ -59,7 +59,7 @@ class Track:
     matrices: Floats
     opening: NDArray[np.float32]
     motion: NDArray[np.float32]
-    points: SpilledPoints
+    points: SpilledPoints | NDArray[np.float32]
     smooth_s: float
     person: int = 0
 
@@ -77,7 +77,7 @@ class Track:
         return float(self.detected[part].sum() / looked) if looked else 1.0
 
     @property
-    def landmarks(self) -> SpilledPoints | None:
+    def landmarks(self) -> SpilledPoints | NDArray[np.float32] | None:
         """``landmarks[a:b]`` is float32 [b-a,106,2] in frame pixels; None where they were not kept."""
         return self.points if self.points.shape[1] == _ALL else None
 

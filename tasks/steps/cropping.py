@@ -44,7 +44,7 @@ def crop_film(
     start_s, end_s = min(clip.start_s for clip in waiting), max(clip.end_s for clip in waiting)
     growing: list[_Growing] = []
     wall, cpu = time.perf_counter(), time.process_time()
-    for index, _, frame in media.iter_frames(source.uri, start_s=start_s, end_s=end_s):
+    for index, _, frame in media.iter_frames(source.uri, start_s, end_s, threads=config.runtime.threads):
         while waiting and waiting[0].first <= index:
             growing.append(waiting.pop(0))
         for clip in growing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from storage.catalog import Catalog
+from storage.catalog_indexes import Upkeep
 from storage.errors import NotFound, UsageError
 
 
@@ -67,6 +69,10 @@ def test_get_by_the_beginning(filled: Catalog) -> None:
 
 
 def test_search_by_meaning_face_and_words(filled: Catalog) -> None:
+    assert ids(filled.search("clips", vector=unit(0.1, 1, 0), limit=3)) == ["sad1", "happy2", "happy1"]
+    scores = [entry["_score"] for entry in filled.search("clips", vector=unit(0.1, 1, 0), limit=3)]
+    assert scores == sorted(scores, reverse=True)
+    assert ids(filled.search("clips", text="deeply happy smiling")) == ["happy2", "sad1", "happy1"]
     near = filled.search("clips", vector=unit(1, 0.05, 0), limit=3)
     assert ids(near) == ["happy1", "happy2", "sad1"]
     assert near[0]["_score"] == pytest.approx(float(unit(1, 0.05, 0) @ unit(1, 0, 0)), abs=1e-4)
@@ -153,14 +159,148 @@ def test_vectors_of_another_encoder_replace_the_old_ones(tmp_path: Path) -> None
         catalog.upsert("clips", [{"clip_id": "d", "identity": [1.0]}, {"clip_id": "e", "identity": [1.0, 0.0]}])
 
 
+def test_words_are_found_in_what_is_said_in_any_language(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    catalog.upsert(
+        "clips",
+        [
+            {"clip_id": "de", "caption": "A woman speaks angrily", "transcript": "Das Mädchen läuft über die Straße"},
+            {"clip_id": "zh", "caption": "A man smiles", "transcript": "今天天气很好我们去公园"},
+            {"clip_id": "en", "caption": "A man speaks", "transcript": "to be or not to be"},
+        ],
+    )
+    for words, expected in (("strasse", "de"), ("天气", "zh"), ("not to be", "en"), ("smiling", "zh"), ("anger", "")):
+        assert ids(catalog.search("clips", text=words, limit=1)) == ([expected] if expected else []), words
+    catalog.upsert("renders", {"render_id": "r", "status": "ok", "input_uri": "/films/Der Zug.mov", "caption": "sad"})
+    assert [row["render_id"] for row in catalog.search("renders", text="zug")] == ["r"]
+
+
+def test_rows_in_order_and_by_date(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    catalog.upsert("clips", [{"clip_id": "a", "blur": 2.0}, {"clip_id": "b", "blur": 3.0}, {"clip_id": "c"}])
+    assert ids(catalog.rows("clips", order_by="-blur")) == ids(catalog.rows("clips", None, 9, order_by="-blur"))
+    assert ids(catalog.rows("clips", None, 2, order_by="-blur")) == ["b", "a"]
+    assert ids(catalog.rows("clips", order_by="-blur")) == ["b", "a", "c"]
+    assert ids(catalog.rows("clips", order_by="blur", limit=2, columns=["clip_id", "blur"])) == ["a", "b"]
+    assert catalog.count("clips", "created > timestamp '2026-01-01 00:00:00'") == 3
+    assert catalog.count("clips", "created > timestamp '2999-01-01 00:00:00'") == 0
+    with pytest.raises(UsageError, match="colour"):
+        catalog.rows("clips", order_by="colour")
+    with pytest.raises(UsageError, match="colour"):
+        catalog.rows("clips", limit=3, columns=["colour"])
+
+
+TIDY = Upkeep(parts=3, waiting=40, vectors=200)
+"""A table of hundreds is tidied as one of a hundred thousand is."""
+
+
+def people(numbers: range, random: np.random.Generator) -> list[dict[str, object]]:
+    faces = random.standard_normal((len(numbers), 16)).astype(np.float32)
+    return [
+        {"clip_id": f"c{number}", "status": "ok", "caption": f"face {number}", "identity": unit(*face)}
+        for number, face in zip(numbers, faces, strict=True)
+    ]
+
+
+def test_indexes_follow_the_rows(tmp_path: Path) -> None:
+    catalog, random = Catalog(tmp_path, TIDY), np.random.default_rng(0)
+    catalog.search("clips", text="face")  # nothing there yet
+    catalog.upsert("clips", people(range(150), random))
+    catalog.search("clips", text="face")
+    table = catalog._tables.find("clips")
+    assert {index.index_type for index in table.list_indices()} == {"FTS"}
+    for start in range(150, 450, 30):
+        rows = people(range(start, start + 30), random)
+        catalog.upsert("clips", rows)
+        assert ids(catalog.search("clips", vector=rows[7]["identity"], column="identity", limit=1)) == [f"c{start + 7}"]
+        assert ids(catalog.search("clips", text=str(start + 9))) == [f"c{start + 9}"]
+    table = catalog._tables.find("clips")
+    indexes = {index.columns[0]: index.name for index in table.list_indices()}
+    assert set(indexes) == {"caption", "transcript", "identity"}
+    for name in indexes.values():
+        state = table.index_stats(name)
+        assert state.num_unindexed_rows <= TIDY.waiting and state.num_indices <= 5
+    assert table.stats()["fragment_stats"]["num_fragments"] <= TIDY.parts + 1
+    rows = people(range(450, 455), random)  # rows that no index holds yet, and one that is written anew
+    catalog.upsert("clips", [*rows, {**rows[0], "clip_id": "c3", "caption": "renewed"}])
+    assert ids(catalog.search("clips", vector=rows[4]["identity"], column="identity", limit=1)) == ["c454"]
+    assert ids(catalog.search("clips", text="renewed")) == ["c3"]
+    assert ids(catalog.search("clips", text="3")) == []
+    assert sorted(ids(catalog.search("clips", vector=rows[0]["identity"], column="identity", limit=2))) == [
+        "c3",
+        "c450",
+    ]
+    assert catalog.count("clips") == 455
+
+
+def test_a_grown_table_gets_a_finer_index(tmp_path: Path) -> None:
+    catalog, random = Catalog(tmp_path, TIDY), np.random.default_rng(0)
+    names = []
+    for numbers in (range(250), range(250, 3000)):
+        catalog.upsert("clips", people(numbers, random))
+        names += [index.name for index in catalog._tables.find("clips").list_indices()]
+    assert names == ["identity_16_cells", "identity_64_cells"]
+
+
+def test_vectors_of_another_encoder_replace_an_index_too(tmp_path: Path) -> None:
+    catalog, random = Catalog(tmp_path, TIDY), np.random.default_rng(0)
+    catalog.upsert("clips", people(range(250), random))
+    wider = [{**row, "identity": unit(*random.standard_normal(32))} for row in people(range(250, 500), random)]
+    Catalog(tmp_path, TIDY).upsert("clips", wider)
+    assert ids(catalog.search("clips", vector=wider[3]["identity"], column="identity", limit=1)) == ["c253"]
+    assert catalog.count("clips") == 500
+    assert [index.columns for index in catalog._tables.find("clips").list_indices()] == [["identity"]]
+
+
+def test_a_catalog_made_anew_under_an_open_one_is_seen(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    catalog.upsert("runs", {"run_id": "old", "status": "ok"})
+    shutil.rmtree(tmp_path / "catalog" / "runs.lance")
+    assert catalog.rows("runs") == []
+    Catalog(tmp_path).upsert("runs", {"run_id": "new", "status": "ok"})
+    assert [row["run_id"] for row in catalog.rows("runs")] == ["new"]
+
+
+def test_a_table_without_indexes_can_be_given_all(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path, Upkeep(vectors=100))
+    catalog.optimize("clips")
+    catalog.upsert("clips", people(range(99), np.random.default_rng(0)))
+    catalog.optimize("clips")
+    assert {index.columns[0] for index in catalog._tables.find("clips").list_indices()} == {"caption", "transcript"}
+    catalog.upsert("clips", people(range(99, 101), np.random.default_rng(1)))
+    catalog.optimize("clips")
+    assert "identity" in {index.columns[0] for index in catalog._tables.find("clips").list_indices()}
+
+
+def test_versions_are_listed_and_tags_forgotten(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    assert catalog.versions("runs") == []
+    catalog.upsert("runs", {"run_id": "a", "status": "ok"})
+    version = catalog.tag("runs", "first")
+    catalog.upsert("runs", {"run_id": "b", "status": "ok"})
+    kept = catalog.versions("runs")
+    assert [entry["version"] for entry in kept] == sorted((entry["version"] for entry in kept), reverse=True)
+    assert [entry["version"] for entry in kept if entry["tags"] == "first"] == [version]
+    assert [row["run_id"] for row in catalog.rows("runs", at="first")] == ["a"]
+    assert sum(batch.num_rows for batch in catalog.batches("runs", at="first")) == 1
+    assert len(catalog.rows("runs")) == 2
+    catalog.untag("runs", "first")
+    assert catalog.tags("runs") == {}
+    for question in (lambda: catalog.untag("runs", "first"), lambda: catalog.rows("clips", at="first")):
+        with pytest.raises(NotFound):
+            question()
+
+
 @pytest.mark.slow
 def test_two_processes_leave_no_row_twice(tmp_path: Path) -> None:
     code = (
-        "import sys; from storage.catalog import Catalog\n"
-        "catalog = Catalog(sys.argv[1])\n"
+        "import sys; from storage.catalog import Catalog; from storage.catalog_indexes import Upkeep\n"
+        "catalog = Catalog(sys.argv[1], Upkeep(parts=2, waiting=4, vectors=6))\n"
         "for start in range(6):\n"
-        "    rows = [{'clip_id': f'c{i}', 'status': 'ok', 'caption': sys.argv[2]} for i in range(start, start + 6)]\n"
-        "    catalog.upsert('clips', rows)"
+        "    rows = [{'clip_id': f'c{i}', 'status': 'ok', 'caption': sys.argv[2], 'identity': [float(i), 1.0]}\n"
+        "            for i in range(start, start + 6)]\n"
+        "    catalog.upsert('clips', rows)\n"
+        "    catalog.search('clips', text=sys.argv[2])"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in ("one", "two")]
     assert [writer.wait(240) for writer in writers] == [0, 0]

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import media
-from storage.errors import InputFailed, InputRejected, StorageFull, UsageError
-from tests.storage.footage import clicks, first_click, index_in, make, picture, scratch, stamps, subtitle_texts
+from storage.errors import InputFailed, InputRejected, UsageError
+from tests.storage.footage import clicks, first_click, index_in, make, picture, psnr, scratch, stamps, subtitle_texts
 
 BOX = (20, 24, 52, 50)
 
@@ -30,11 +30,6 @@ def invert_every_second(index: int, pts_s: float, rgb: np.ndarray) -> np.ndarray
 
 def pictures(path: Path) -> list[np.ndarray]:
     return [rgb for _, _, rgb in media.iter_frames(path)]
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    error = ((a.astype(np.float64) - b) ** 2).mean()
-    return 99.0 if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def outside(rgb: np.ndarray, box: np.ndarray, margin: int = 16) -> np.ndarray:
@@ -359,26 +354,6 @@ def test_broken_inputs_say_where(tmp_path: Path) -> None:
     assert caught.value.time_s is not None
     assert 0.2 < caught.value.time_s < 2
     assert not (tmp_path / "o.mp4").exists()
-
-
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    """The limit on a file's size stands for the disk: the kernel refuses the write in the same place."""
-    import resource
-    import signal
-
-    source = make(tmp_path / "in.mp4", frames=30, size=(320, 240), pictures=[
-        np.random.default_rng(i).integers(0, 256, (240, 320, 3), dtype=np.uint8) for i in range(30)
-    ])  # fmt: skip
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        with pytest.raises(StorageFull, match="full"):
-            media.rewrite_video(source, tmp_path / "out.mp4", None)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, old)
-    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
 @pytest.mark.slow

@@ -23,9 +23,9 @@ from tasks.animate import animate_image
 from tasks.config import Config, load_config
 from tasks.dub import dub_video
 from tasks.dubber import Dubber, load_dubber
+from tasks.dubbing.rendering import window_renderer
 from tasks.evaluate_render import render_clip
 from tasks.imports import import_checkpoint, read_origin
-from tasks.rendering import window_renderer
 from tasks.training.data import TrainingClip
 from tests.models.test_checkpoints import Trap
 from tests.tasks.conftest import FRAMES

@@ -1,0 +1,92 @@
+"""The look: one pass over the picture that finds faces, and what of them a dub will change. Numbers only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from storage import media
+from storage.errors import InputRejected
+from storage.ids import content_id
+from tasks.alignments import track_matrices
+from tasks.analysis import analyse
+from tasks.config import Config
+from tasks.dubber import Dubber
+from tasks.dubbing.place import Place
+from tasks.dubbing.saved import DubPlan, load_analysis, load_plan, save_analysis, save_plan
+from tasks.dubbing.spent import LOOK, Stopwatch, note
+from tasks.experts import experts_version
+from tasks.moods import Moods
+from tasks.plan import plan_dub, references_of
+
+Frames = Callable[[str, int, int], None]
+"""Told (what is being done, frames done, frames in all) from time to time."""
+PARTS_OF_LOOKS = ("faces", "shots", "tracks")
+
+
+def look_key(source_sha256: str, config: Config) -> str:
+    """A hash of everything that decides what a look finds."""
+    return content_id("look", source_sha256, config.hash(*PARTS_OF_LOOKS), experts_version(config))
+
+
+def look(
+    video: str | os.PathLike[str],
+    source_sha256: str,
+    place: Place,
+    config: Config,
+    models: Dubber,
+    tracks: Sequence[str | os.PathLike[str]],
+    moods: Moods,
+    speakers: str | os.PathLike[str] | None = None,
+    progress: Frames | None = None,
+) -> DubPlan:
+    """The plan of a dub: read where it lies already, else made and left in its place, as is what was seen.
+
+    Args:
+        tracks: the dub tracks, in the order that `Segment.voice` counts.
+        moods: as they were asked for.
+
+    Raises:
+        InputRejected: no face that could be dubbed.
+        InputFailed: the file breaks in the middle, or the RTTM file cannot be read.
+        Busy: another worker looks at this file now.
+    """
+    found = place.look(look_key(source_sha256, config))
+    if place.plan.exists() and found.exists():
+        return load_plan(place.plan, load_analysis(found))
+    watch = Stopwatch()
+    info = media.probe(video)
+    if info.video is None:
+        raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
+    media.check_encodable(video)
+    with place.claimed(found.stem):
+        if found.exists():
+            analysis = load_analysis(found)
+        else:
+            looking = None if progress is None else partial(progress, "finding faces")
+            analysis = analyse(video, info, models.experts.faces, config, progress=looking)
+            save_analysis(found, analysis)
+            analysis = load_analysis(found)  # what every worker sees, to the last bit
+    segments = plan_dub(
+        video, info, analysis, models.experts.faces, config, speakers, audio=tracks, expert=models.experts.sync
+    )
+    if not segments:
+        raise InputRejected(
+            "faces", "face_ratio", analysis.face_ratio, 0.0, "",
+            "give footage with a face, or lower render.min_face_px",
+            path=os.fspath(video),
+            reason="no face that could be dubbed" if not analysis.tracks else "none of the faces in view speaks",
+        )  # fmt: skip
+    plan = DubPlan(segments, [], [], len(analysis.tracks), len(analysis.pts), moods.resolved(tracks[0], models.experts))
+    size, alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
+    for segment in segments:
+        matrices = track_matrices(alignment, size, segment.track, config.tracks.smooth_s)
+        references, identity = references_of(video, segment, size, models.experts.faces, matrices)
+        plan.references.append(references)
+        plan.identities.append(None if identity is None else np.asarray(identity, dtype=np.float32))
+    save_plan(place.plan, plan)
+    note(place, LOOK, plan.frames, watch.lap())
+    return load_plan(place.plan, analysis)

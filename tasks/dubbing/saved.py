@@ -1,0 +1,132 @@
+"""What a look at a video found, on disk: numbers only, one compressed file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.atomic import written_aside
+from tasks.analysis import Analysis
+from tasks.moods import Mood, Moods
+from tasks.plan import Segment
+from tasks.references import References
+from tasks.tracks import Track
+
+_FACTS = "facts"
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Arrays and JSON values into one file, whole or not at all.
+
+    Raises:
+        StorageFull: the disk is full.
+    """
+    text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+    with written_aside(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **{**arrays, _FACTS: text})
+
+
+def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays by name, and the facts, of `save_arrays`."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if name != _FACTS}
+        return arrays, json.loads(file[_FACTS].tobytes())
+
+
+def save_analysis(path: Path, analysis: Analysis) -> None:
+    """Tracks with their points, and the times of all frames; what only datasets need (dropped tracks) is left out."""
+    arrays: dict[str, NDArray[Any]] = {"pts": analysis.pts}
+    tracks = []
+    for number, track in enumerate(analysis.tracks):
+        plain: dict[str, Any] = {}
+        for name in _fields(Track):
+            value = getattr(track, name)
+            if name == "points":
+                arrays[f"{number}.points"] = value[:]
+            elif isinstance(value, np.ndarray):
+                arrays[f"{number}.{name}"] = value
+            else:
+                plain[name] = value
+        tracks.append(plain)
+    save_arrays(path, arrays, {"tracks": tracks, "end_s": analysis.end_s, "face_frames": analysis.face_frames})
+
+
+def load_analysis(path: Path) -> Analysis:
+    """What `save_analysis` wrote: without shots and dropped tracks."""
+    arrays, facts = load_arrays(path)
+    own = _owned(arrays)
+    tracks = [Track(**plain, **own[number]) for number, plain in enumerate(facts["tracks"])]
+    return Analysis(arrays["pts"], facts["end_s"], [], tracks, [], facts["face_frames"])
+
+
+@dataclasses.dataclass
+class DubPlan:
+    """What a dub changes. segments[i] shows references[i] to the model, and identities[i], unit [512], where known.
+
+    faces: tracks found; frames: of the file; moods: in the words that the model is given.
+    """
+
+    segments: list[Segment]
+    references: list[References]
+    identities: list[NDArray[np.float32] | None]
+    faces: int
+    frames: int
+    moods: Moods
+
+
+def save_plan(path: Path, plan: DubPlan) -> None:
+    """Segments by the numbers of their tracks: the tracks lie with the analysis."""
+    arrays: dict[str, NDArray[Any]] = {}
+    segments = []
+    for number, segment in enumerate(plan.segments):
+        plain: dict[str, Any] = {"track": segment.track.number}
+        for name in _fields(Segment):
+            value = getattr(segment, name)
+            if isinstance(value, np.ndarray):
+                arrays[f"{number}.{name}"] = value
+            elif name != "track":
+                plain[name] = value
+        arrays[f"{number}:crops"] = plan.references[number].crops
+        arrays[f"{number}:poses"] = np.asarray(plan.references[number].poses)
+        identity = plan.identities[number]
+        if identity is not None:
+            arrays[f"{number}:identity"] = identity
+        segments.append(plain)
+    moods = [[mood.start_s, mood.text] for mood in plan.moods.parts]
+    save_arrays(path, arrays, {"segments": segments, "faces": plan.faces, "frames": plan.frames, "moods": moods})
+
+
+def load_plan(path: Path, analysis: Analysis) -> DubPlan:
+    """What `save_plan` wrote, with the tracks of the same look."""
+    arrays, facts = load_arrays(path)
+    tracks = {track.number: track for track in analysis.tracks}
+    own = _owned(arrays)
+    moods = Moods(tuple(Mood(start_s, text) for start_s, text in facts["moods"]))
+    plan = DubPlan([], [], [], facts["faces"], facts["frames"], moods)
+    for number, plain in enumerate(facts["segments"]):
+        plan.segments.append(Segment(**{**plain, "track": tracks[plain["track"]]}, **own[number]))
+        plan.references.append(References(arrays[f"{number}:crops"], arrays[f"{number}:poses"]))
+        plan.identities.append(arrays.get(f"{number}:identity"))
+    return plan
+
+
+def _fields(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def _owned(arrays: Mapping[str, NDArray[Any]]) -> dict[int, dict[str, Any]]:
+    """``"3.kps"`` → by number and name."""
+    found: dict[int, dict[str, Any]] = defaultdict(dict)
+    for name, value in arrays.items():
+        number, dot, own = name.partition(".")
+        if dot:
+            found[int(number)][own] = value
+    return found
