@@ -114,7 +114,10 @@ def _ended(
     if not todo:
         return
     for task in todo.values():
-        ledger.record(task.key, "started", durable=False)
+        ledger.record(
+            task.key, "started", durable=False, input_uri=task.job.video, audio_uri=task.job.audio,
+            source_sha256=task.source_sha256, audio_sha256=task.audio_sha256,
+        )  # fmt: skip
     length_s = _length_s(todo) if len(todo) == 1 else None
     here = config.runtime.in_process or (length_s is not None and length_s <= _SHORT_S)
     if here:  # a single short job is done before Ray has started
