@@ -61,5 +61,7 @@ class Place:
             lock.__exit__(None, None, None)
 
     def clear(self) -> None:
-        """The dub is finished: its parts go; the look stays, for the next language."""
+        """The dub is written down as finished: its parts and locks go; the look stays, for the next language."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        for lock in (self._cache / "locks").glob(f"{self.key}-*.lock"):
+            lock.unlink(missing_ok=True)
