@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows import cli_catalog_files
+from flows.catalog_options import (
+    TABLES,
+    VECTOR_COLUMNS,
+    At,
+    Emotion,
+    Limit,
+    Model,
+    Since,
+    Sort,
+    Status,
+    Table,
+    Until,
+    Where,
+    known,
+    light_row,
+    version_of,
+)  # fmt: skip
 from flows.command import command, listing
 from flows.console import cell, table
 from flows.options import Options
@@ -18,17 +35,6 @@ if TYPE_CHECKING:
     from storage.catalog import Catalog
 
 Outcome = tuple[dict[str, Any], str, int]
-TABLES = ("clips", "renders", "sources", "models", "runs")
-Table = Annotated[str, typer.Option("--table", "-t", help="clips, renders, sources, models or runs.")]
-Where = Annotated[str | None, typer.Option("--where", help="SQL, e.g. \"status = 'ok' AND sync_confidence > 3\".")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many rows.")]
-Emotion = Annotated[str | None, typer.Option("--emotion", help="Rows with this emotion: happy, sad, angry, …")]
-Since = Annotated[str | None, typer.Option("--since", help="Made from then on: 2026-11-21, 2026-11-21T18:30, 12h, 7d.")]
-Until = Annotated[str | None, typer.Option("--until", help="Made up to then; a date counts whole. UTC.")]
-Model = Annotated[str | None, typer.Option("--model", help="Made by this model: NAME, NAME@VERSION or an id.")]
-Status = Annotated[str | None, typer.Option("--status", help="ok, rejected or failed.")]
-Sort = Annotated[str | None, typer.Option("--sort", help="A column; -COLUMN for the largest first: -created.")]
-At = Annotated[str | None, typer.Option("--at", help="The rows as they were at a tag or version number.")]
 SHOWN = {
     "clips": ("clip_id", "status", "split", "speaker", "caption", "emotion", "sync_confidence", "num_frames", "reason"),
     "renders": ("render_id", "status", "output_uri", "caption", "sync_confidence_after", "outside_psnr_db", "reason"),
@@ -39,7 +45,6 @@ SHOWN = {
     ),
     "runs": ("run_id", "status", "started", "seconds", "report"),
 }  # fmt: skip
-VECTOR_COLUMNS = {"identity", "caption_embedding"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,10 +53,9 @@ def add_to(app: typer.Typer) -> None:
     command(catalog, "search")(search)
     command(catalog, "list")(listed)
     command(catalog, "show")(show)
-    command(catalog, "export")(export)
-    command(catalog, "versions")(versions)
-    command(catalog, "tag")(tag)
+    command(catalog, "uses")(uses)
     command(catalog, "report")(report)
+    cli_catalog_files.add_to(catalog)
     app.add_typer(catalog, name="catalog")
 
 
@@ -83,7 +87,7 @@ def search(
             f"search takes one of TEXT, --face and --words, not {' and '.join(given)}", "combine one with --where"
         )
     catalog = Catalog(options.place())
-    asked = Filter(where, emotion, since, until, model, status).sql(_known(kind), catalog)
+    asked = Filter(where, emotion, since, until, model, status).sql(known(kind), catalog)
     columns = _columns(catalog, kind, options)
     if text:
         from tasks.queries import embed_text
@@ -123,9 +127,9 @@ def listed(
 
     started = time.monotonic()
     catalog = Catalog(options.place())
-    asked = Filter(where, emotion, since, until, model, status).sql(_known(kind), catalog)
+    asked = Filter(where, emotion, since, until, model, status).sql(known(kind), catalog)
     columns = _columns(catalog, kind, options) if at is None else None
-    found = catalog.rows(kind, asked, limit, columns, order_by=sort, at=_version(at))
+    found = catalog.rows(kind, asked, limit, columns, order_by=sort, at=version_of(at))
     return _rows(kind, found, started)
 
 
@@ -141,83 +145,38 @@ def show(
     found = {name: row for name in TABLES if (row := catalog.get(name, id)) is not None}
     if not found or "renders" in found:
         chain = lineage(options.place(), id)
-        result = listing([{"id": chain["render"]["render_id"], "table": "renders", **_light(chain["render"])}], started)
-        result["lineage"] = {**chain, "render": chain["render"]["render_id"], "model": _light(chain["model"] or {}),
-                             "ancestors": [_light(entry) for entry in chain["ancestors"]]}  # fmt: skip
+        result = listing(
+            [{"id": chain["render"]["render_id"], "table": "renders", **light_row(chain["render"])}], started
+        )
+        result["lineage"] = {**chain, "render": chain["render"]["render_id"], "model": light_row(chain["model"] or {}),
+                             "ancestors": [light_row(entry) for entry in chain["ancestors"]]}  # fmt: skip
         return result, _facts(chain["render"]) + "\n\n" + _chain(chain), 0
     if len(found) > 1:
         raise NotFound(f"{id!r} begins ids of {', '.join(found)}", "give more digits")
     name, row = next(iter(found.items()))
-    return listing([{"id": id, "table": name, **_light(row)}], started), _facts(row), 0
+    return listing([{"id": id, "table": name, **light_row(row)}], started), _facts(row), 0
 
 
-def export(
+def uses(
     options: Options,
-    out: Annotated[Path, typer.Argument(help="FILE.parquet (with the vectors), FILE.csv or FILE.jsonl.")],
-    kind: Table = "clips",
-    emotion: Emotion = None,
-    since: Since = None,
-    until: Until = None,
-    model: Model = None,
-    status: Status = None,
-    where: Where = None,
-    at: At = None,
+    origin: Annotated[str, typer.Argument(help="A source (id or path), a dataset NAME@VERSION, or a model.")],
 ) -> Outcome:
-    """Rows of a table as Parquet, CSV or JSON lines."""
-    from storage.catalog import Catalog
-    from storage.catalog_export import check_format, export_rows
-    from tasks.queries import Filter
+    """What was made from it: dataset versions, models trained on those, and their renders."""
+    from storage.descent import descent
 
     started = time.monotonic()
-    check_format(out)
-    catalog = Catalog(options.place())
-    asked = Filter(where, emotion, since, until, model, status).sql(_known(kind), catalog)
-    rows = export_rows(catalog.batches(kind, asked, at=_version(at)), catalog.columns(kind, _version(at)), out)
-    result = listing([{"id": out.name, "output": str(out), "rows": rows}], started)
-    return result, f"{out}: {rows} rows", 0
-
-
-def versions(options: Options, kind: Table = "renders", limit: Limit = 50) -> Outcome:
-    """The versions of a table that are kept, newest first, with their tags."""
-    from storage.catalog import Catalog
-
-    started = time.monotonic()
-    kept = Catalog(options.place()).versions(_known(kind))[:limit]
-    items = [{"id": f"{kind}@{entry['version']}", **_light(entry)} for entry in kept]
-    return listing(items, started), table(kept, ("version", "created", "tags")), 0
-
-
-def tag(
-    options: Options,
-    name: Annotated[str, typer.Argument(help="The name: before-recut.")],
-    kind: Annotated[str | None, typer.Option("--table", "-t", help="This table alone; default: all.")] = None,
-    version: Annotated[int | None, typer.Option("--version", help="A version of --table; default: the newest.")] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Forget the name.")] = False,
-) -> Outcome:
-    """Name the catalog as it is now, which keeps that version: `list --at NAME`, `export --at NAME`."""
-    from storage.catalog import Catalog
-
-    started = time.monotonic()
-    catalog = Catalog(options.place())
-    if version is not None and kind is None:
-        raise UsageError("--version numbers the versions of one table", "name it with --table")
-    kinds = [_known(kind)] if kind else [name for name in TABLES if catalog.version(name)]
-    if not kinds:
-        raise NotFound(f"the catalog of {options.place()} has no rows yet", "write some first")
-    items: list[dict[str, Any]] = []
-    for each in kinds:
-        if delete:
-            if kind or name in catalog.tags(each):
-                catalog.untag(each, name)
-                items.append({"id": each, "tag": name, "version": None})
-        else:
-            items.append({"id": each, "tag": name, "version": catalog.tag(each, name, version)})
-    if not items:
-        raise NotFound(f"no table has the tag {name!r}", "see `dubwright catalog versions`")
-    told = [
-        f"{entry['id']}: {name} " + ("forgotten" if delete else f"is version {entry['version']}") for entry in items
+    found = descent(options.place(), origin)
+    items = [{"id": row["render_id"], **light_row(row)} for row in found["renders"]]
+    result = listing(items, started, **{name: found[name] for name in ("origin", "datasets", "missing")})
+    result["models"] = [light_row(row) for row in found["models"]]
+    lines = [f"{found['origin']['kind']} {found['origin']['id']}"]
+    lines += [f"  dataset {row['dataset_id']}: {row['clips']} clips" for row in found["datasets"]]
+    lines += [f"  model {row['name']}@{row['version']} {row['model_id']}" for row in found["models"]]
+    lines += [
+        f"  render {row['output_uri'] or row['render_id']} (through the {row['through']})" for row in found["renders"]
     ]
-    return listing(items, started), "\n".join(told), 0
+    lines += [f"  missing: {line}" for line in found["missing"]]
+    return result, "\n".join(lines), 0
 
 
 def report(
@@ -243,16 +202,6 @@ def report(
     return result, f"{len(rows)} renders\nreport: {result['report']}", 0
 
 
-def _known(kind: str) -> str:
-    if kind not in TABLES:
-        raise UsageError(f"there is no table {kind!r}", f"choose one of: {', '.join(TABLES)}")
-    return kind
-
-
-def _version(at: str | None) -> int | str | None:
-    return int(at) if at is not None and at.isdigit() else at
-
-
 def _columns(catalog: Catalog, kind: str, options: Options) -> list[str]:
     """Those that are shown; for a program all but the vectors."""
     stored = [name for name in catalog.columns(kind).names if name not in VECTOR_COLUMNS]
@@ -261,20 +210,12 @@ def _columns(catalog: Catalog, kind: str, options: Options) -> list[str]:
 
 def _rows(kind: str, rows: list[dict[str, Any]], started: float, more: tuple[str, ...] = ()) -> Outcome:
     columns = [name for name in (*more, *SHOWN[kind]) if any(row.get(name) is not None for row in rows)]
-    items = [{"id": row[SHOWN[kind][0]], **_light(row)} for row in rows]
+    items = [{"id": row[SHOWN[kind][0]], **light_row(row)} for row in rows]
     return listing(items, started), table(rows, columns), 0
 
 
-def _light(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime.datetime) else value
-        for name, value in row.items()
-        if name not in VECTOR_COLUMNS
-    }
-
-
 def _facts(row: dict[str, Any]) -> str:
-    return "\n".join(f"{name}: {cell(value)}" for name, value in _light(row).items() if value not in (None, ""))
+    return "\n".join(f"{name}: {cell(value)}" for name, value in light_row(row).items() if value not in (None, ""))
 
 
 def _chain(chain: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ QUIET = {
     "DIFFUSERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
     "NO_ALBUMENTATIONS_UPDATE": "1",
-    "LANCE_LOG": "error",  # its trainer counts the rounds in which a caption that many clips share fills a cell
+    "LANCEDB_LOG": "error",  # its trainer counts the rounds in which a caption that many clips share fills a cell
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",  # of libraries among each other
 }
 PATIENT = {

@@ -74,12 +74,17 @@ def shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _fixed(column: pa.ListArray, kind: pa.FixedSizeListType) -> pa.Array:
-    """Vectors in a fixed width; an empty one is none. Millions of numbers: none of them becomes a Python object."""
+    """Vectors in a fixed width; what has no direction (empty, zero, not finite) is none.
+
+    Millions of numbers: none of them becomes a Python object.
+    """
     present = pc.fill_null(pc.equal(pc.list_value_length(column), kind.list_size), False)
     numbers = column.filter(present).flatten().to_numpy(zero_copy_only=False)
-    mask = present.to_numpy(zero_copy_only=False)
+    mask = np.array(present.to_numpy(zero_copy_only=False), bool)
     vectors = np.zeros((len(column), kind.list_size), np.float32)
     vectors[mask] = numbers.reshape(-1, kind.list_size)
+    length = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    mask &= np.isfinite(length) & (length > 0)
     return pa.FixedSizeListArray.from_arrays(
         pa.array(vectors.reshape(-1)), list_size=kind.list_size, mask=pa.array(~mask)
     ).cast(kind)

@@ -81,7 +81,7 @@ def cast(
     loud = loudness(sound_power(path, HOP_S), HOP_S, analysis.pts) if info.audio else None
     if original is not None and known:
         # A sync expert can be taken in by faces that it knows little of; a mouth that hardly moves does not speak.
-        still = listeners(tracks, loud, config.render.min_motion)
+        still = listeners(tracks, loud, config.render.min_motion, original.speaking)
         spoke = {number: said & (number not in still) for number, said in original.speaking.items()}
         original = replace(original, speaking=spoke)
         dub = speech_spans(audio[0]) if audio else None

@@ -224,7 +224,7 @@ class Gate(Section):
         default=0.78, ge=-1, le=1, description="least cosine of the face before and after"
     )
     max_flicker: Scale | None = Field(
-        default=1.3, description="most that the face beside the mouth changes from frame to frame; ratio to the input's"
+        default=1.4, description="most that the face beside the mouth changes from frame to frame; ratio to the input's"
     )
     max_seam: Scale | None = Field(
         default=1.1, description="most change across the edge of the pasted face; ratio to the input's energy there"

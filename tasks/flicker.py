@@ -10,7 +10,7 @@ from tasks.masks import dub_mask
 
 _SMOOTH = 0.015  # crop sides; finer than this are grain and the encoder's work
 _MOUTH = (0.5, 0.77, 0.26, 0.16)  # centre and half axes in crop sides: lips, and the chin right below them
-_FLOOR = 0.4  # grey levels: what a still picture changes by after an encoder
+_FLOOR = 1.0  # grey levels: what speech moves of a cheek, and the encoder; a face that was still may do so too
 
 
 def flicker_ratio(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float | None:

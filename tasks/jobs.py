@@ -162,7 +162,7 @@ def plan_job(kind: str, job: Job, config: Config, model_id: str, root: Root, oth
     """
     source, audio = file_sha256(job.video), file_sha256(job.audio)
     key = _key(kind, job, config, model_id, source, audio)
-    planned = Planned(job, kind, str(_output(job, key, root)), key, source, audio)
+    planned = Planned(job, kind, str(output_place(job, key, root)), key, source, audio)
     _check_unique(planned, others)
     return planned
 
@@ -181,7 +181,7 @@ def _key(kind: str, job: Job, config: Config, version: str, source: str, audio: 
     return key if kind == "dub" else content_id(kind, key)
 
 
-def _output(job: Job, key: str, root: Root) -> Path:
+def output_place(job: Job, key: str, root: Root) -> Path:
     """Where the job's file goes.
 
     Raises:

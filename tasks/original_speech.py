@@ -21,7 +21,7 @@ from models.syncnet import SyncNet
 from storage import media
 from tasks import crops
 from tasks.lip_sync import Lips, SyncFound, evidence_at, find_sync, reach_s, see_lips, with_shared
-from tasks.speaking import Span, Watched, who_is_speaking
+from tasks.speaking import Span, Watched, inside, who_is_speaking
 from tasks.tracks import Track
 from tasks.voice import read_padded
 from tasks.voices import speech_spans
@@ -31,7 +31,11 @@ _PIECE_S, _MARGIN_S = 6.0, 0.36
 _BLOCK_S = 60.0
 """Length that is judged at once; a longer shot is judged in several parts."""
 _ENOUGH_S = 4.0
-"""Seconds of speech from which on it is believed that nobody in view speaks, even where no lips fit surely."""
+"""Seconds of speech from which on it is believed that nobody in view speaks, where no mouth moves much."""
+_LIVELY = 1.5  # grey levels from frame to frame at 25 fps, of a mouth that may be speaking
+_KNOWN_S, _KNOWN_SHARE, _PLENTY_S = 0.5, 0.15, 2.0
+"""What somebody must be found to say, or the expert is taken to be blind to such faces: this much, and this share of
+the speech in which a mouth moves, or plenty."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,21 @@ def who_spoke(
     common = float(np.median(offsets)) / FPS if offsets else 0.0
     speech = tuple((start - common, end - common) for start, end in spans)
     speaking = _judge(tracks, evidence, sure, speech)
-    told = bool(sure) or sum(end - start for start, end in speech) >= _ENOUGH_S
-    return Original(speech, speaking, told)
+    return Original(speech, speaking, _told(tracks, speaking, speech))
+
+
+def _told(tracks: Sequence[Track], speaking: Mapping[int, NDArray[np.bool_]], speech: Sequence[Span]) -> bool:
+    """Whether it may be believed: somebody in view was found to speak, or there is much speech and no mouth moves."""
+    said = lively = 0.0
+    for track in tracks:
+        step = float(np.median(np.diff(track.pts))) if len(track) > 1 else 1 / FPS
+        heard = inside(speech, track.pts)
+        said += float(speaking[track.number].sum()) * step
+        if heard.any() and float(track.motion[heard].mean()) / max(FPS * step, 1e-3) >= _LIVELY:
+            lively += float(heard.sum()) * step
+    if said >= min(_PLENTY_S, max(_KNOWN_S, _KNOWN_SHARE * lively)):
+        return True
+    return lively == 0.0 and sum(end - start for start, end in speech) >= _ENOUGH_S
 
 
 def _pieces(tracks: Sequence[Track], spans: Sequence[Span], max_offset: int) -> Iterator[_Piece]:

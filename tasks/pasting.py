@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks import crops
 from tasks.alignments import EYES_APART, STUDIO
-from tasks.compose import face_alpha, match_colour, paste_alpha
+from tasks.compose import face_alpha, match_colour, paste_alpha, wide_blur
 from tasks.config_sections import Render
 from tasks.foreground import left_alone
 from tasks.grain import grain, grain_powers, layer_levels, luma
@@ -106,7 +106,7 @@ class Paster:
     def _agreement(self, before: Map, after: Map) -> Map:
         """float32 [S,S], 1 where two pictures show the same shapes, whatever their tones; 0 where they do not."""
         apart = before - after
-        apart -= _blur(apart, _COARSE * self._unit)
+        apart -= wide_blur(apart, _COARSE * self._unit)
         worst = np.abs(apart).max(axis=-1)
         width = 2 * round(_NEAR * self._unit / 2) + 1
         worst = cv2.dilate(worst, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
@@ -118,8 +118,8 @@ class Paster:
         weight = (agree * (self._alpha > 0) + np.float32(1e-4))[..., None]
         difference = np.clip(before - after, -_TONE_MOST, _TONE_MOST)
         sigma = _TONE_REACH * self._unit
-        total = _blur(weight, sigma)
-        return np.asarray(_blur(difference * weight, sigma) / total.reshape(weight.shape), dtype=np.float32)
+        total = wide_blur(weight, sigma)
+        return np.asarray(wide_blur(difference * weight, sigma) / total.reshape(weight.shape), dtype=np.float32)
 
     def _put_back(self, frame: Picture, new: Repainted, matrix: NDArray[np.float64], key: tuple[int, int]) -> None:
         picture, maps = new.picture, np.stack([new.share, new.kept], axis=-1)
@@ -134,16 +134,22 @@ class Paster:
         mixed = crops.unwarp(picture, matrix, box)
         mixed += kept[..., None] * under
         if self._settings.grain > 0:
-            mixed += self._grain(under, mixed, share, kept, key)[..., None]
+            mixed += self._grain(under, mixed, share, kept, powers_around(frame, box), key)[..., None]
         mixed = np.rint(under * (1 - share[..., None]) + mixed * share[..., None])
         np.copyto(under, np.clip(mixed, 0, 255).astype(np.uint8), where=(share > 0)[..., None])
 
-    def _grain(self, under: Picture, new: Map, share: Map, kept: Map, key: tuple[int, int]) -> Map:
-        """float32 [H,W], to be added before the share is taken: the original's grain that the result would lack."""
+    def _grain(
+        self, under: Picture, new: Map, share: Map, kept: Map, around: NDArray[np.float64], key: tuple[int, int]
+    ) -> Map:
+        """float32 [H,W], to be added before the share is taken: the original's grain that the result would lack.
+
+        `around`: the grain's powers [3] in a wider part of the frame.
+        """
         face, values = share > 0.25, luma(under)
         # Whatever is as bright as the face has grain like it: a plain wall tells more than freckles.
         like = np.abs(values - np.median(values[face])) < _LIKE if face.any() else face
-        powers = grain_powers(values, like)
+        # Grain lies on all of a frame; what only the face has, a beard, is its own.
+        powers = np.minimum(grain_powers(values, like), around)
         generated = grain_powers(luma(np.clip(new, 0, 255).astype(np.uint8)), face & (kept < 0.25))
         levels = self._settings.grain * layer_levels(np.maximum(powers - generated, 0))
         if not levels.any():
@@ -151,6 +157,14 @@ class Paster:
         left = 1 - share * (1 - kept)  # amplitude of the footage's own grain in the result
         lacking = np.sqrt(np.clip(1 - left**2, 0, 1)) / np.maximum(share, 1e-3)
         return np.asarray(grain(share.shape, levels, key) * np.minimum(lacking, 2), dtype=np.float32)
+
+
+def powers_around(frame: Picture, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
+    """`grain_powers` of a frame uint8 [H,W,3] in a box (x0,y0,x1,y1) and as much again on every side."""
+    x0, y0, x1, y1 = box
+    wide, high = x1 - x0, y1 - y0
+    part = frame[max(0, y0 - high) : y1 + high, max(0, x0 - wide) : x1 + wide]
+    return grain_powers(luma(np.ascontiguousarray(part)), np.ones(part.shape[:2], dtype=np.bool_))
 
 
 def _blur(picture: NDArray, sigma: float) -> Map:

@@ -118,10 +118,21 @@ def who_speaks(
     return active
 
 
-def listeners(tracks: Sequence[Track], loud: NDArray[np.float64] | None, min_motion: float) -> set[int]:
-    """Numbers of the tracks whose mouths move less than `min_motion` times that of the liveliest one."""
+def listeners(
+    tracks: Sequence[Track], loud: NDArray[np.float64] | None, min_motion: float, said: Active | None = None
+) -> set[int]:
+    """Numbers of the tracks whose mouths move less than `min_motion` times that of the liveliest one.
+
+    Args:
+        loud: [N] of all frames of the file, as in `who_speaks`.
+        said: where each is thought to speak: its mouth is asked about there alone, so that who says a word in an hour
+            of listening is no listener then.
+    """
     lively = {track.number: _liveliness(track, loud) for track in tracks}
     least = min_motion * max(lively.values(), default=0.0)
+    if said is not None:
+        asked = {track.number: track.motion[said[track.number]] for track in tracks}
+        lively = {number: float(motion.mean()) if len(motion) else 0.0 for number, motion in asked.items()}
     return {number for number, motion in lively.items() if motion < least}
 
 

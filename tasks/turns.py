@@ -34,6 +34,7 @@ _REACH_S = 1.5
 """How far a change of speaker is moved to find a pause of the dub."""
 _NO_PAUSE_COST = 0.5
 _APART_S = 0.12  # between two changes
+_AT_CUT_S = 0.3  # a face that appears or goes this near a change of speaker is the change
 _NEAR_S = 0.4
 """How far from a label's turns in the dub the original may have spoken: a dub is not exactly as long."""
 _LEAST_S, _LEAST_SHARE = 0.3, 0.25
@@ -54,7 +55,7 @@ def speakers_of_dub(
     """
     owners = owners_of(tracks, original, end_s)
     if dub is not None:
-        owners = moved_to_pauses(owners, pauses)
+        owners = moved_to_pauses(owners, pauses, tracks)
     owners = _filled(owners)
     active: Active = {}
     for track in tracks:
@@ -79,17 +80,25 @@ def owners_of(tracks: Sequence[Track], original: Original, end_s: float) -> NDAr
     return owners
 
 
-def moved_to_pauses(owners: NDArray[np.int64], pauses: Sequence[Span]) -> NDArray[np.int64]:
-    """The same with every change of speaker in one of the dub's pauses, where one is near, as all changes fit best."""
-    turns = [(first, last, owner) for first, last, owner in runs_of(owners) if owner != SILENT]
-    turns = _one_each(turns)
+def moved_to_pauses(owners: NDArray[np.int64], pauses: Sequence[Span], tracks: Sequence[Track]) -> NDArray[np.int64]:
+    """The same with every change of speaker in one of the dub's pauses, where one is near, as all changes fit best.
+
+    A face that comes into view or leaves it at a change keeps that time: who it is speaks on, unseen.
+    """
+    turns = _one_each([(first, last, owner) for first, last, owner in runs_of(owners) if owner != SILENT])
     if len(turns) < 2:
         return owners
-    borders = [(before[1] * GRID_S, after[0] * GRID_S) for before, after in itertools.pairwise(turns)]
-    changes = _best_changes(borders, pauses)
+    shown = {track.number: (float(track.pts[0]), float(track.pts[-1])) for track in tracks}
+    options = []
+    for (_, end, before), (start, _, after) in itertools.pairwise(turns):
+        border = (end * GRID_S, start * GRID_S)
+        seen = [shown[before][1] + GRID_S] if before in shown else []
+        seen += [shown[after][0]] if after in shown else []
+        cuts = [time_s for time_s in seen if border[0] - _AT_CUT_S <= time_s <= border[1] + _AT_CUT_S]
+        options.append([(cuts[-1], 0.0)] if cuts else _options(border, pauses))
     moved = np.full_like(owners, SILENT)
-    edges = [0, *(min(len(owners), round(change / GRID_S)) for change in changes), len(owners)]
-    for (_, _, owner), first, last in zip(turns, edges[:-1], edges[1:], strict=True):
+    edges = [0, *(min(len(owners), round(change / GRID_S)) for change in _best_changes(options)), len(owners)]
+    for (_, _, owner), (first, last) in zip(turns, itertools.pairwise(edges), strict=True):
         moved[first:last] = owner
     return moved
 
@@ -111,6 +120,10 @@ def needed(track: Track, original: Original, dub: Sequence[Span]) -> NDArray[np.
             joined[-1] = (joined[-1][0], max(joined[-1][1], end))
         else:
             joined.append((start, end))
+    if joined and joined[0][0] - pts[0] < _BRIDGE_S / 2:
+        joined[0] = (float(pts[0]), joined[0][1])
+    if joined and pts[-1] - joined[-1][1] < _BRIDGE_S / 2:
+        joined[-1] = (joined[-1][0], float(pts[-1]) + step)
     return inside(joined, pts)
 
 
@@ -214,13 +227,8 @@ def _filled(owners: NDArray[np.int64]) -> NDArray[np.int64]:
     return filled
 
 
-def _best_changes(borders: Sequence[Span], pauses: Sequence[Span]) -> list[float]:
-    """When each change of speaker happens in the dub, in seconds, rising.
-
-    Args:
-        borders: (end of a turn, start of the next) in the original.
-    """
-    options = [_options(border, pauses) for border in borders]
+def _best_changes(options: Sequence[Sequence[tuple[float, float]]]) -> list[float]:
+    """When each change of speaker happens in the dub, in seconds, rising; of the (time, cost) that each may have."""
     total = [cost for _, cost in options[0]]
     came: list[list[int]] = []
     for before, here in itertools.pairwise(options):

@@ -28,9 +28,18 @@ Frames = Callable[[str, int, int], None]
 PARTS_OF_LOOKS = ("faces", "shots", "tracks")
 
 
-def look_key(source_sha256: str, config: Config) -> str:
-    """A hash of everything that decides what a look finds."""
-    return content_id("look", source_sha256, config.hash(*PARTS_OF_LOOKS), experts_version(config))
+def look_key(source_sha256: str, config: Config, made_with: Sequence[str] | None = None) -> str:
+    """A hash of everything that decides what a look finds.
+
+    Args:
+        made_with: `look_settings` of the same configuration, for those who ask for thousands.
+    """
+    return content_id("look", source_sha256, *(made_with or look_settings(config)))
+
+
+def look_settings(config: Config) -> tuple[str, str]:
+    """What settings and experts give to the keys of all looks."""
+    return config.hash(*PARTS_OF_LOOKS), experts_version(config)
 
 
 def look(

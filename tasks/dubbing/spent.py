@@ -17,13 +17,16 @@ LOOK, RENDER, FINISH = "look", "render", "finish"
 
 @dataclass(frozen=True)
 class Spent:
-    """seconds by the clock, cpu_seconds of the processor."""
+    """seconds by the clock, cpu_seconds of the processor, on so many frames."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    frames: int = 0
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
+        return Spent(
+            self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds, self.frames + other.frames
+        )  # fmt: skip
 
 
 class Stopwatch:
@@ -60,7 +63,9 @@ def spent_on(place: Place) -> dict[str, Spent]:
         for line in (place.folder / FILE).read_bytes().splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 entry: dict[str, Any] = json.loads(line)
-                found[str(entry["kind"])] += Spent(float(entry["seconds"]), float(entry["cpu_seconds"]))
+                found[str(entry["kind"])] += Spent(
+                    float(entry["seconds"]), float(entry["cpu_seconds"]), int(entry["frames"])
+                )  # fmt: skip
     return dict(found)
 
 

@@ -233,13 +233,26 @@ def test_indexes_follow_the_rows(tmp_path: Path) -> None:
     assert catalog.count("clips") == 455
 
 
-def test_a_grown_table_gets_a_finer_index(tmp_path: Path) -> None:
+def test_a_grown_table_gets_a_new_index(tmp_path: Path) -> None:
     catalog, random = Catalog(tmp_path, TIDY), np.random.default_rng(0)
     names = []
-    for numbers in (range(250), range(250, 3000)):
+    for numbers in (range(250), range(250, 1000)):
         catalog.upsert("clips", people(numbers, random))
         names += [index.name for index in catalog._tables.find("clips").list_indices()]
-    assert names == ["identity_16_cells", "identity_64_cells"]
+    assert names == ["identity_in_8_of_250", "identity_in_8_of_1000"]
+
+
+def test_vectors_without_a_direction_are_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    catalog = Catalog(tmp_path, TIDY)
+    nothing = ([0.0] * 16, [float("nan")] * 16, [], None)
+    rows = [{"clip_id": f"n{number}", "identity": nothing[number % 4]} for number in range(400)]
+    catalog.upsert("clips", [*rows, *people(range(150), np.random.default_rng(0))])
+    assert catalog.count("clips") == 550
+    assert len(catalog.search("clips", vector=[1.0] * 16, column="identity", limit=500)) == 150
+    catalog.upsert("clips", [{"clip_id": f"same{number}", "identity": [1.0] * 16} for number in range(200)])
+    assert [index.columns for index in catalog._tables.find("clips").list_indices()] == [["identity"]]
+    assert len(catalog.search("clips", vector=[1.0] * 16, column="identity", limit=500)) == 350
+    assert caplog.text == ""
 
 
 def test_vectors_of_another_encoder_replace_an_index_too(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from storage import media
 from storage.errors import InputRejected
 from storage.media_hdr import light_level, mastering_display
+from storage.media_siting import chroma_location
 from tests.storage.footage import clicks, make, psnr, stamps, with_message
 
 BOX = (20, 24, 52, 50)
@@ -228,6 +229,23 @@ def test_the_same_deep_picture_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         media.rewrite_video(source, tmp_path / name, invert_every_second)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("place", ["left", "center", "topleft", "top", "bottomleft", "bottom"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_colour_samples_stay_in_their_place(tmp_path: Path, place: str, deep: bool) -> None:
+    how = {"codec": "libx265", "pix_fmt": "yuv420p10le"} if deep else {}
+    noise = list(np.random.default_rng(0).integers(0, 256, (6, 64, 96, 3), dtype=np.uint8))
+    options = {"chroma_sample_location": place} | ({"x265-params": "qpmax=4:log-level=none"} if deep else {"crf": "4"})
+    source = make(tmp_path / "in.mp4", frames=6, pictures=noise, options=options, **how)
+    media.rewrite_video(source, tmp_path / "out.mp4", None)
+    for path in (source, tmp_path / "out.mp4"):
+        with av.open(str(path)) as container:
+            assert chroma_location(str(path), next(container.decode(video=0))) == place
+    for (_, _, old), (_, _, new) in zip(
+        media.iter_frames(source), media.iter_frames(tmp_path / "out.mp4"), strict=True
+    ):
+        assert psnr(old, new) >= 40
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -9,6 +9,7 @@ import pytest
 
 from storage import media
 from storage.catalog import Catalog
+from storage.descent import descent
 from storage.errors import NotFound
 from storage.provenance import SENTENCE, lineage, read_stamp, stamp
 from storage.registry import Registry
@@ -49,6 +50,37 @@ def test_nobody_talks_a_stamp_out_of_being_synthetic() -> None:
     assert '"synthetic": true' in stamp({"synthetic": False})["comment"]
 
 
+def assert_nothing_else_was_made(root: Path, child: str, parent: str, dataset_id: str) -> None:
+    """The same chain downwards, from each of its links."""
+    grandchild = Registry(root).register(model(root.parent / "g", 3), "other", parent=child)
+    Catalog(root).upsert(
+        "renders",
+        [
+            {"render_id": "r3", "model_id": grandchild, "status": "ok"},
+            {"render_id": "r4", "model_id": parent, "status": "ok", "source_sha256": "f" * 64},
+            {"render_id": "r5", "model_id": parent, "status": "ok"},
+        ],
+    )
+
+    def made(origin: str) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+        found = descent(root, origin)
+        assert found["missing"] == []
+        return (
+            [entry["dataset_id"] for entry in found["datasets"]],
+            sorted(entry["model_id"] for entry in found["models"]),
+            sorted((entry["render_id"], entry["through"]) for entry in found["renders"]),
+        )
+
+    trained, shown = sorted([child, grandchild]), [("r1", "model"), ("r3", "model")]
+    assert made("s1") == made("/films/1.mp4") == ([dataset_id], trained, [*shown, ("r4", "source")])
+    assert descent(root, "s1")["datasets"] == [{"dataset_id": dataset_id, "clips": 2}]
+    assert made(dataset_id) == ([dataset_id], trained, shown)
+    assert made(child) == ([], trained, shown)
+    assert made(parent)[2] == sorted([*shown, ("r4", "model"), ("r5", "model")])
+    with pytest.raises(NotFound, match="no source, dataset or model"):
+        descent(root, "nothing")
+
+
 @pytest.mark.slow
 def test_the_chain_from_a_file_to_its_sources(tmp_path: Path) -> None:
     root = tmp_path / "root"
@@ -81,6 +113,7 @@ def test_the_chain_from_a_file_to_its_sources(tmp_path: Path) -> None:
 
     catalog.upsert("renders", {"render_id": "r2", "model_id": "gone", "dataset_id": "lost@1234", "status": "ok"})
     broken = lineage(root, "r2")
+    assert_nothing_else_was_made(root, child, parent, dataset_id)
     assert broken["model"] is None
     assert len(broken["missing"]) == 2
     with pytest.raises(NotFound):

@@ -7,7 +7,7 @@ import pytest
 
 from storage.errors import InputFailed
 from tasks.config_sections import Tracks
-from tasks.speakers import Turn, group_people, loudness, read_rttm, turn_masks, who_speaks
+from tasks.speakers import Turn, group_people, listeners, loudness, read_rttm, turn_masks, who_speaks
 from tasks.tracks import Track, Tracker
 from tests.tasks.test_tracks import FRAME, face, shots_between
 
@@ -74,6 +74,15 @@ def test_lips_that_fit_the_sound_count_for_more_than_lips_that_move() -> None:
     assert active[speaking.number].all() and not active[chewing.number].any()
     only_one = who_speaks([chewing, speaking], None, 0.04, 0.0, {chewing.number: evidence[chewing.number]})
     assert only_one[speaking.number].all()
+
+
+def test_who_says_one_word_is_no_listener_then_and_a_still_mouth_is() -> None:
+    host, guest = tracks_with_motion(burst(0, 200, level=8), burst(90, 100, level=3, seed=1))
+    assert listeners([host, guest], None, 0.2) == {guest.number}
+    said = {host.number: np.ones(200, bool), guest.number: np.arange(200) // 10 == 9}
+    assert listeners([host, guest], None, 0.2, said) == set()
+    said[guest.number] = np.arange(200) // 10 == 3
+    assert listeners([host, guest], None, 0.2, said) == {guest.number}
 
 
 def test_silence_belongs_to_the_nearest_turn() -> None:
