@@ -81,9 +81,12 @@ def _chain(options: Options, render: str | None) -> dict[str, Any] | None:
 def _followed(chain: dict[str, Any] | None) -> list[str]:
     if chain is None:
         return []
-    dataset = chain["dataset"] or {}
-    return [
-        f"  model       {(chain['model'] or {}).get('model_id')}, {len(chain['ancestors'])} before it",
-        f"  dataset     {dataset.get('dataset_id')}: {chain['clips']} clips of {len(chain['sources'])} sources",
-        *(f"  missing     {link}" for link in chain["missing"]),
-    ]
+    lines = []
+    if chain["model"]:
+        model = chain["model"]
+        before = f", {len(chain['ancestors'])} before it" if chain["ancestors"] else ""
+        lines.append(f"  model       {model['name']}@{model['version']}{before}")
+    if chain["dataset"]:
+        sources = f"{chain['clips']} clips of {len(chain['sources'])} sources"
+        lines.append(f"  dataset     {chain['dataset']['dataset_id']}: {sources}")
+    return lines + [f"  missing     {link}" for link in chain["missing"]]

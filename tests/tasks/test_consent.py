@@ -94,18 +94,18 @@ def test_a_denied_face_stays_as_it_was_filmed(
     cut: Path, footage: Path, library: Path, tmp_path: Path, config: Config, dubber: Dubber
 ) -> None:
     def changed(out: Path) -> list[float]:
-        """The greatest mean change of a frame, of the first and of the second person."""
+        """How much the most changed frame differs in its most changed hundredth, of the first and second person."""
         pairs = zip(media.iter_frames(cut), media.iter_frames(out), strict=True)
-        apart = [float(np.abs(a.astype(int) - b).mean()) for (_, _, a), (_, _, b) in pairs]
+        apart = [float(np.percentile(np.abs(a.astype(int) - b), 99)) for (_, _, a), (_, _, b) in pairs]
         return [max(apart[:FRAMES]), max(apart[FRAMES:])]
 
     track = library / "welcome.dub.wav"
     free = dub_video(cut, track, tmp_path / "free.mp4", config, dubber)
-    assert min(changed(tmp_path / "free.mp4")) > 4  # without a table both are animated
+    assert min(changed(tmp_path / "free.mp4")) > 30  # without a table both are animated
     add_person(config, "One", False, [footage / "person1_happy.mp4"])
     bound = dub_video(cut, track, tmp_path / "bound.mp4", config, dubber)
     first, second = changed(tmp_path / "bound.mp4")
-    assert first < 2 < 4 < second
+    assert first < 12 < 30 < second
     assert "is One, who denied consent" in bound["reason"]
     assert bound["render_id"] != free["render_id"]
 
@@ -117,7 +117,7 @@ def test_a_denied_face_stays_as_it_was_filmed(
     add_person(config, "Two", True, [footage / "person2_fearful.mp4"])
     dub_video(cut, track, tmp_path / "allowed.mp4", required, dubber)
     first, second = changed(tmp_path / "allowed.mp4")
-    assert first < 2 < 4 < second
+    assert first < 12 < 30 < second
 
 
 def test_a_denied_portrait_is_not_animated(
