@@ -24,6 +24,7 @@ def animate(
     image: str,
     audio: str,
     emotion: str | None = None,
+    intensity: float | None = None,
     output: str | None = None,
     model: str | None = None,
 ) -> Result:
@@ -32,7 +33,9 @@ def animate(
     run = Run("animate", config, {"image": image, "audio": audio, "emotion": emotion, "model": model})
     chosen = champion_or_named(Root(config.root), config, model)
     with run.stage("animate") as stage:
-        rows = render_portraits([Job(image, audio, emotion, None, output)], chosen, config, run.run_id)
+        rows = render_portraits(
+            [Job(image, audio, emotion, None, output, intensity=intensity)], chosen, config, run.run_id
+        )
         stage["result"] = outcome_of(rows)
     with run.stage("catalog"):
         catalogue_renders(rows, config)

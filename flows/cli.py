@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from flows import cli_catalog, cli_data, cli_jobs, cli_studio, cli_verify
+from flows import cli_catalog, cli_consent, cli_data, cli_dub, cli_jobs, cli_studio, cli_verify
 from flows.command import ERROR_RESULT, Stop
 from flows.console import emit_json, say, take_stdout
 from flows.options import Options
@@ -39,7 +39,7 @@ def options(
     context.obj = Options(root=root, profile=profile, json=json, face_pack=face_pack)
 
 
-for module in (cli_jobs, cli_data, cli_catalog, cli_studio, cli_verify):
+for module in (cli_jobs, cli_dub, cli_data, cli_catalog, cli_studio, cli_verify, cli_consent):
     module.add_to(APP)
 
 

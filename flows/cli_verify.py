@@ -60,7 +60,10 @@ def _told(found: dict[str, Any]) -> list[str]:
     if found["synthetic"]:
         lines.append(f"  synthetic   {found['synthetic'].rsplit('/', 1)[-1]}")
     for entry in found["ingredients"]:
-        lines.append(f"  {entry['role'] or 'made from':<11} {entry['title']}  {entry.get('sha256', '')[:16]}")
+        before = f"  signed by {entry['signed_by']}" if entry.get("signed_by") else ""
+        before += "" if entry.get("in_order", True) else ", but changed since"
+        digest = entry.get("sha256", "")[:16]
+        lines.append(f"  {entry['role'] or 'made from':<11} {entry['title']}  {digest}{before}")
     facts = found["facts"]
     return lines + [f"  {name:<11} {facts[name]}" for name in _SHOWN if facts.get(name) is not None]
 

@@ -65,6 +65,7 @@ class Progress:
         self._start = self._last = time.monotonic()
         self._live = sys.stderr.isatty()
         self._inner: tuple[str, int, int, float] | None = None
+        self._parts: dict[int, tuple[int, int]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -89,6 +90,11 @@ class Progress:
         self._inner = (what, done, total, began)
         self._write_now_and_then()
 
+    def inside(self, number: int, done: int, total: int) -> None:
+        """How far item `number` is, of several that are under way at once: 3 of 20 of its parts."""
+        self._parts[number] = (done, total)
+        self._write_now_and_then()
+
     def line(self, final: bool = False) -> str:
         """The current line, e.g. ``dub: 3/8 videos, 1 failed, ETA 0:40``."""
         elapsed = time.monotonic() - self._start
@@ -102,6 +108,12 @@ class Progress:
             parts.append(f"{what} {done}/{total} frames")
             if done:
                 parts.append(f"ETA {duration((time.monotonic() - began) / done * max(0, total - done))}")
+        elif self._parts:
+            done, total = (sum(each) for each in zip(*self._parts.values(), strict=True))
+            parts.append(f"{done}/{total} parts of {len(self._parts)} rendered")
+            if self.total and done:
+                whole = total / len(self._parts) * self.total
+                parts.append(f"ETA {duration(elapsed / done * max(0.0, whole - done))}")
         elif self.total and self.done:
             parts.append(f"ETA {duration(elapsed / self.done * max(0, self.total - self.done))}")
         return ", ".join(parts)

@@ -14,16 +14,18 @@ from storage.catalog import Catalog
 from storage.layout import Root
 from tasks.champion import Model, champion_or_named
 from tasks.config import Config
-from tasks.jobs import Job, read_manifest
+from tasks.jobs import Job, jobs_of
 from tasks.library_run import dub_many
+from tasks.sealing import check_provenance
 
 
 @flow(name="dub", description="Dub one video, or every row of a manifest.")
 def dub(
     options: Options,
     video: str | None = None,
-    audio: str | None = None,
+    audio: list[str] | None = None,
     emotion: str | None = None,
+    intensity: float | None = None,
     speakers: str | None = None,
     output: str | None = None,
     manifest: str | None = None,
@@ -33,7 +35,8 @@ def dub(
     config = options.config()
     run = Run("dub", config, {"manifest": manifest, "video": video, "audio": audio, "emotion": emotion, "model": model})
     with run.stage("plan") as stage:
-        jobs = plan_library(manifest) if manifest else [Job(video or "", audio or "", emotion, speakers, output)]
+        jobs = plan_library(manifest, video, audio or [], emotion, intensity, speakers, output)
+        check_provenance(config)
         chosen = champion_or_named(Root(config.root), config, model)
         stage["result"] = f"{len(jobs)} video{'s' * (len(jobs) != 1)}, model {chosen.label}"
     with run.stage("dub") as stage:
@@ -48,9 +51,9 @@ def dub(
 
 
 @task(name="plan library", cache_policy=NO_CACHE)
-def plan_library(manifest: str) -> list[Job]:
-    """The rows of a manifest: CSV, JSONL or Parquet with video, audio, emotion, speakers, output."""
-    return read_manifest(manifest)
+def plan_library(*given: Any) -> list[Job]:
+    """The rows of a manifest, or the one video."""
+    return jobs_of(*given)
 
 
 @task(name="render library", cache_policy=NO_CACHE)
@@ -59,7 +62,7 @@ def render_library(jobs: list[Job], model: Model, config: Config, run_id: str) -
     with tracked("dub", len(jobs), "videos") as progress:
         return dub_many(
             jobs, model.path, config, model_id=model.model_id, dataset_id=model.dataset_id, run_id=run_id,
-            on_row=lambda row: progress.advance(row["status"]), on_frames=progress.within,
+            on_row=lambda row: progress.advance(row["status"]), on_frames=progress.within, on_stretch=progress.inside,
         )  # fmt: skip
 
 
@@ -79,7 +82,7 @@ def render_item(row: dict[str, Any]) -> dict[str, Any]:
     """A RENDERS row as an item of the result."""
     names = (
         "frames", "fps", "duration_s", "faces", "windows", "sync_confidence_before", "sync_confidence_after",
-        "outside_psnr_db", "identity_cosine", "seconds",
+        "sync_offset", "identity_cosine", "flicker", "seam", "outside_psnr_db", "seconds",
     )  # fmt: skip
     return item(
         row["render_id"], row["input_uri"], row["output_uri"], row["status"], row["stage"], row["reason"],

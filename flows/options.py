@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -44,6 +46,11 @@ class Options:
             overrides["faces.pack"] = self.face_pack
         overrides.update({name: value for name, value in more.items() if value is not None})
         return load_config(self.profile or "studio", self.root or "./data", overrides)
+
+    def with_values(self, values: Mapping[str, Any]) -> Options:
+        """The same with dotted names set to values, after what was set before; those that are None are left out."""
+        more = tuple(f"{name}={json.dumps(value)}" for name, value in values.items() if value is not None)
+        return replace(self, settings=(*self.settings, *more))
 
     def place(self) -> Root:
         """The data root."""

@@ -7,6 +7,7 @@ metadata are the source's; what H.264 and HEVC have no place for is refused.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from storage.errors import InputRejected
+from storage.media_frames import decoded
 from storage.media_hdr import light_level, mastering_display, per_scene
+from storage.media_open import opened, video_stream
 from storage.media_planes import Converter
+from storage.media_siting import chroma_location
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -28,6 +32,8 @@ MOST_BITS = 12
 _RE_ENCODE = "convert it first, for example with ffmpeg"
 _SCANNED_IN_FIELDS, _BOTTOM_FIRST = (2, 3, 4, 5), (3, 4)  # AVFieldOrder
 _RGB, _NOT_SPECIFIED, _PQ = 0, 2, 16
+_USUAL_CHROMA = "left"  # what is meant where nothing is said
+_DOLBY_VISION = ("dvh1", "dvhe", "dav1")
 _MATRIX_NAMES = {
     8: "YCgCo", 11: "YDzDx", 12: "chroma-derived", 13: "chroma-derived", 14: "ICtCp", 15: "IPT-PQ-C2", 16: "YCgCo-Re",
     17: "YCgCo-Ro",
@@ -54,6 +60,7 @@ class Encoding:
         interlaced: the frames are two fields each.
         most_quantised: greatest quantiser.
         params: options of the encoder itself.
+        chroma: where colour samples lie, as `storage.media_siting` tells.
         notes: what differs from the source, for people; empty for ordinary footage.
     """
 
@@ -62,6 +69,7 @@ class Encoding:
     interlaced: bool
     most_quantised: int
     params: dict[str, str]
+    chroma: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -87,10 +95,10 @@ def encoding_of(name: str, stream: VideoStream, frame: VideoFrame) -> Encoding:
             "decode", "color_space", matrix, 1, "", f"{_RE_ENCODE}, to BT.709 or BT.2020", path=name,
             reason=f"its colours are coded as {_MATRIX_NAMES[matrix]}, which cannot be read as a picture",
         )  # fmt: skip
-    if int(frame.color_trc) == _NOT_SPECIFIED and any("Dolby" in kind for kind in per_scene(frame)):
+    if stream.codec_context.codec_tag in _DOLBY_VISION and int(frame.color_trc) == _NOT_SPECIFIED:
         raise InputRejected(
             "decode", "color_trc", _NOT_SPECIFIED, _PQ, "", "make an HDR10 version of it first", path=name,
-            reason="its Dolby Vision picture (profile 5) has no colours without metadata that no encoder here writes",
+            reason="its Dolby Vision picture has no colours without metadata that no encoder here writes",
         )  # fmt: skip
     if stream.metadata.get("alpha_mode") == "1":
         raise transparent(name)
@@ -107,6 +115,7 @@ def encoding_of(name: str, stream: VideoStream, frame: VideoFrame) -> Encoding:
         params["master-display" if hevc else "mastering-display"] = mastering
     if light:
         params["max-cll" if hevc else "cll"] = light
+    siting = chroma_location(name, frame) if "420" in pix_fmt else None
     most = _MOST_QUANTISED_FINE if hevc or "444" in pix_fmt else _MOST_QUANTISED
     notes = [f"not carried over: {kind}" for kind in per_scene(frame)]
     if stored.is_rgb or stored.has_palette:
@@ -116,7 +125,23 @@ def encoding_of(name: str, stream: VideoStream, frame: VideoFrame) -> Encoding:
         why = " because of its odd size" if (frame.width % 2 or frame.height % 2) else ""
         notes.append(f"its {stored.name} picture is stored as {pix_fmt}{why}")
         most = _MOST_QUANTISED_TWICE
-    return Encoding("libx265" if hevc else "libx264", pix_fmt, interlaced, most, params, tuple(notes))
+    return Encoding("libx265" if hevc else "libx264", pix_fmt, interlaced, most, params, siting, tuple(notes))
+
+
+def check_encodable(path: str | os.PathLike[str]) -> None:
+    """Refuse a video whose picture cannot come out as it is, by its first frame: before any work is put into it.
+
+    Raises:
+        InputRejected: as `encoding_of` and `check_opaque` do.
+        InputFailed: it breaks at its first frame.
+    """
+    name = os.fspath(path)
+    with opened(name) as container:
+        stream = video_stream(container)
+        frame = None if stream is None else next(decoded(name, container, stream, 1), None)
+        if stream is not None and frame is not None:
+            encoding_of(name, stream, frame[0])
+            check_opaque(name, frame[0], 0.0)
 
 
 def add_picture(
@@ -144,9 +169,11 @@ def add_picture(
     if hevc:
         options["preset"] = "ultrafast" if preset in _FAST else preset
         params |= {"qpmax": most, "pools": str(threads)}
-        options["x265-params"] = _joined(params)
+        options |= {"a53cc": "1", "x265-params": _joined(params)}
     else:
         options |= {"qmax": most, "x264-params": _joined(params)}
+    if encoding.chroma is not None and encoding.chroma != _USUAL_CHROMA:
+        options["chroma_sample_location"] = encoding.chroma
     stream = output.add_stream(encoding.codec, rate=rate, time_base=base, options=options)
     assert isinstance(stream, VideoStream)
     stream.width, stream.height = frame.width, frame.height

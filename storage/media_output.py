@@ -110,7 +110,9 @@ class Output:
         self._recoded: list[AudioTrack] = []
         self._durations: dict[int, int] = {}
         self._last: VideoFrame | None = None
-        self._last_stamp, self._last_duration = -1, 0
+        self._first_stamp = self._last_stamp = self._last_duration = 0
+        self._first_dts: int | None = None
+        self._waiting: Packet | None = None
 
     def add_tracks(
         self, audio: np.ndarray | str | os.PathLike[str] | None, rate: int = 16000, language: str | None = None
@@ -159,23 +161,21 @@ class Output:
 
     def finish(self, hold: bool) -> None:
         """Flush everything. With `hold` the last frame is shown again until the new sound ends."""
-        if self._dub is None:
-            end = Fraction(0)
-        else:
-            end = self._last_stamp * self._clock.base + (self._last_duration * self._clock.base or 1 / self._clock.rate)
-            if hold:
-                end = self._held_from(end, self._dub)
-            end = max(end, self._replaced_end)
+        base = self._clock.base
+        end = self._last_stamp * base + (self._last_duration * base or 1 / self._clock.rate)
+        if hold and self._dub is not None:
+            end = self._held_from(end, self._dub)
         rest = self.stream.encode(None)
         if self._report.frames <= _NEVER_REORDERED:
             # x265 gives decoding times at random to films that are shorter than the delay for which it makes them.
             for packet in rest:
                 packet.dts = packet.pts
         self._mux(rest)
+        self._close_picture(round(end / base))
         for track in self._recoded:
             track.finish()
         if self._dub is not None:
-            self._dub.finish(float(end))
+            self._dub.finish(float(max(end, self._replaced_end)))
             self._report.audio_cut_s, self._report.audio_silent_s = self._dub.cut_s, self._dub.silent_s
 
     def _held_from(self, first: Fraction, dub: AudioTrack) -> Fraction:
@@ -192,6 +192,8 @@ class Output:
 
     def _send(self, stored: VideoFrame, stamp: int, duration: int) -> None:
         base = self._clock.base
+        if self._last is None:
+            self._first_stamp = stamp
         self._last, self._last_stamp, self._last_duration = stored, stamp, duration
         stored.pts, stored.time_base = stamp, base
         stored.pict_type = 0  # otherwise x264 repeats the input's choice of frame types
@@ -212,4 +214,18 @@ class Output:
             duration = self._durations.pop(packet.pts, 0) if packet.pts is not None else 0
             if duration:
                 packet.duration = duration
-            self._target.mux(packet)
+            if self._first_dts is None:
+                self._first_dts = packet.dts
+            if self._waiting is not None:
+                self._target.mux(self._waiting)
+            self._waiting = packet
+
+    def _close_picture(self, end: int) -> None:
+        """Write the last packet so that the track ends at `end` (ticks): MP4 has no other durations than the distances
+        of decoding times, which end earlier than what is shown where the rate varies and frames are reordered."""
+        last = self._waiting
+        assert last is not None
+        if self._target.format.name != "matroska" and self._first_dts is not None and last.dts is not None:
+            duration = end - self._first_stamp - (last.dts - self._first_dts)
+            last.duration = duration if duration > 0 else last.duration
+        self._target.mux(last)

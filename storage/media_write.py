@@ -131,8 +131,9 @@ def format_of(path: Path) -> str:
 
 
 def container_options(path: Path, **more: str) -> dict[str, str]:
-    """Options of the muxer for an output: mp4 and mov get their index in front, so that they play while loading."""
-    return {} if format_of(path) == "matroska" else {"movflags": "+faststart", **more}
+    """Options of the muxer for an output: mp4 and mov get their index in front, so that they play while loading; mkv
+    gets no random numbers, so that the same work gives the same bytes."""
+    return {"fflags": "+bitexact"} if format_of(path) == "matroska" else {"movflags": "+faststart", **more}
 
 
 def _chain(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
+import json
 import struct
 import uuid
 from collections.abc import Mapping, Sequence
@@ -47,11 +48,13 @@ _DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Ingredient:
-    """What a render was made from. role: source, track or portrait; title: its file name; sha256: of its bytes."""
+    """What a render was made from. role: source, track or portrait; title: its file name; sha256: of its bytes; path:
+    where it lies; if it carries a manifest itself, that one is carried on."""
 
     role: str
     title: str
     sha256: str
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,14 @@ class Seal:
 
     def _manifest(self, mime: str, stand_in: bytes, embed: bool) -> bytes:
         """The stand-in with a manifest inside, or the manifest store alone."""
+        definition = self._definition(mime)
+        carried = [
+            (entry, text)
+            for entry, text in zip(self.ingredients, definition["ingredients"], strict=True)
+            if _is_signed(entry)
+        ]
+        for _, text in carried:
+            definition["ingredients"].remove(text)
         try:
             info = c2pa.C2paSignerInfo(
                 self.certificate.algorithm.encode(), self.certificate.chain, self.certificate.key, None
@@ -123,18 +134,18 @@ class Seal:
             with (
                 c2pa.Signer.from_info(info) as signer,
                 c2pa.Context.from_dict(SETTINGS) as context,
-                c2pa.Builder(self._definition(mime), context=context) as builder,
+                c2pa.Builder(definition, context=context) as builder,
             ):
+                for entry, text in carried:
+                    with Path(entry.path or "").open("rb") as stream:
+                        builder.add_ingredient(text, _kind(entry), stream)
                 if not embed:
                     builder.set_no_embed()
                 out = io.BytesIO()
                 store = builder.sign(signer, mime, io.BytesIO(stand_in), out)
                 return out.getvalue() if embed else bytes(store)
         except c2pa.C2paError as error:
-            raise ConfigError(
-                f"the certificate of {self.certificate.name} cannot sign: {error}",
-                _ASKED_FOR,
-            ) from error
+            raise ConfigError(f"the certificate of {self.certificate.name} cannot sign: {error}", _ASKED_FOR) from error
 
     def _definition(self, mime: str) -> dict[str, Any]:
         """The manifest as c2pa takes it. Ids follow from the render, so that they are the same in every rerun."""
@@ -177,6 +188,25 @@ class Seal:
                 {"label": OWN, "data": stated},
             ],
         }  # fmt: skip
+
+
+def _kind(entry: Ingredient) -> str:
+    return Path(entry.path or "").suffix.lower().lstrip(".")
+
+
+def _is_signed(entry: Ingredient) -> bool:
+    """Whether it carries a manifest that can be carried on, in order or not."""
+    if entry.path is None or _kind(entry) not in c2pa.Reader.get_supported_mime_types():
+        return False
+    try:
+        with (
+            c2pa.Context.from_dict(SETTINGS) as context,
+            Path(entry.path).open("rb") as stream,
+            c2pa.Reader(_kind(entry), stream, context=context) as reader,
+        ):
+            return bool(json.loads(reader.json()).get("active_manifest"))
+    except (c2pa.C2paError, OSError, ValueError):
+        return False
 
 
 def check_certificate(certificate: Certificate) -> None:

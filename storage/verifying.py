@@ -6,6 +6,7 @@ against the hash in our own assertion. So of a file signed here, no byte can be 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -38,7 +39,8 @@ class Verified:
         known: who that is: "this root", "configured", "trusted", or "".
         problems: in words, empty for a valid file.
         facts: what the render says of itself: render_id, model_id, dataset_id, source_sha256, seed, …
-        ingredients: role, title and sha256 of what it was made from.
+        ingredients: role, title and sha256 of what it was made from; of those that were signed themselves also
+            signed_by, and in_order: whether their signature held when the render was made.
         synthetic: the digital source type that an action names.
     """
 
@@ -109,6 +111,7 @@ def _checked(
             c2pa.Reader(MIME[place.suffix.lower()], stream, manifest_data=sidecar, context=context) as reader,
         ):
             manifest = reader.get_active_manifest() or {}
+            manifests = json.loads(reader.json()).get("manifests", {})
             results = (reader.get_validation_results() or {}).get("activeManifest", {})
             trusted = reader.get_validation_state() == "Trusted"
     except (c2pa.C2paError, KeyError, ValueError) as error:  # the last two: of the JSON that the reader makes
@@ -132,9 +135,7 @@ def _checked(
         problems.append(
             f"signed by {name or 'somebody'}, who is not known here: add the certificate to provenance.trust"
         )
-    ingredients = facts.pop("ingredients", None) or [
-        {"role": entry.get("relationship"), "title": entry.get("title")} for entry in manifest.get("ingredients", [])
-    ]
+    ingredients = _ingredients(facts.pop("ingredients", None), manifest, manifests)
     facts.pop("unprotected_sha256", None)
     return Verified(
         str(place), status, name, signer, tuple(problems), facts, tuple(ingredients), _source_type(manifest)
@@ -170,6 +171,24 @@ def _assertion(manifest: dict[str, Any], label: str) -> dict[str, Any]:
     found = (entry.get("data") for entry in manifest.get("assertions", []) if entry.get("label") == label)
     data = next(found, None)
     return dict(data) if isinstance(data, dict) else {}
+
+
+def _ingredients(told: Any, manifest: dict[str, Any], manifests: dict[str, Any]) -> list[dict[str, Any]]:
+    """What our own assertion says, else the manifest's own list; with the signers of what was signed itself."""
+    listed = [entry for entry in manifest.get("ingredients", []) if isinstance(entry, dict)]
+    if not isinstance(told, list):
+        return [{"role": entry.get("relationship"), "title": entry.get("title")} for entry in listed]
+    found = []
+    for entry in told:
+        same = [other for other in listed if other.get("instance_id") == f"sha256:{entry.get('sha256')}"]
+        label = next((other["active_manifest"] for other in same if other.get("active_manifest")), None)
+        if label is not None:
+            results = same[0].get("validation_results", {}).get("activeManifest", {})
+            wrong = [failure for failure in results.get("failure", []) if failure["code"] != _UNTRUSTED]
+            signer = (manifests.get(label, {}).get("signature_info") or {}).get("common_name", "")
+            entry = {**entry, "signed_by": signer, "in_order": not wrong}
+        found.append(entry)
+    return found
 
 
 def _source_type(manifest: dict[str, Any]) -> str:

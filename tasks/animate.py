@@ -7,17 +7,15 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.faces import Face
 from models.landmarks106 import CONTOUR
 from storage import media
-from storage.errors import InputFailed, InputRejected
+from storage.errors import InputRejected
 from storage.ids import code_revision, file_sha256
 from storage.provenance import stamp
 from storage.schema import RENDERS, row
@@ -26,17 +24,19 @@ from tasks.alignments import STUDIO, face_matrix
 from tasks.analysis import Progress
 from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
+from tasks.consent import check_face, load_consent
 from tasks.dubber import Dubber, render_key
 from tasks.dubbing.finishing import emotion_columns
 from tasks.dubbing.rendering import window_renderer
 from tasks.measure import sync_confidence
 from tasks.moods import Moods
+from tasks.portraits import read_portrait
+from tasks.sealing import render_seal
 from tasks.voice import VoiceTrack
 from tasks.windows import WindowRenderer
 
 _PEAK = 255.0**2
 _MEASURED_S = 8.0
-_GREY = 128.0
 
 
 def animate_image(
@@ -58,7 +58,7 @@ def animate_image(
     side exceeds `render.max_portrait_px`.
 
     Raises:
-        InputRejected: no face in the picture, no sound in `audio`.
+        InputRejected: no face in the picture, no sound in `audio`, or this face may not be animated.
         InputFailed: the picture or the track cannot be read.
     """
     started = time.perf_counter()
@@ -69,6 +69,7 @@ def animate_image(
     fps = config.render.fps
     count = max(1, math.ceil((sound.start_s + sound.duration_s) * fps - 1e-6))
     digests = (file_sha256(image), file_sha256(audio))
+    check_face(image, face.embedding, load_consent(config, models.experts.faces))
     facts = {
         "render_id": render_id or render_key(*digests, config, models.model_id, asked.key), "model_id": models.model_id,
         "dataset_id": models.dataset_id, "source_sha256": digests[0], "audio_sha256": digests[1],
@@ -90,9 +91,10 @@ def animate_image(
     share = alpha * face_alpha(outline, size, whole, alignment)
     averaged = alignment != STUDIO
     frames = _frames(still, matrix, original, (alpha, share), renderer, count, config, progress, averaged)
+    seal = render_seal(config, facts, image, [audio], "animate")
     media.write_video(
         out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
-        threads=config.runtime.threads,
+        threads=config.runtime.threads, seal=seal.seal if seal else None,
     )  # fmt: skip
     box = crops.crop_box(matrix, size, still.shape[1], still.shape[0])
     return row(
@@ -102,38 +104,6 @@ def animate_image(
         seconds=time.perf_counter() - started, attempts=1, created=datetime.datetime.now(datetime.UTC),
         **emotion_columns(moods, count / fps, models.experts),
     )  # fmt: skip
-
-
-def read_portrait(path: str | os.PathLike[str], largest: int) -> NDArray[np.uint8]:
-    """uint8 RGB [H,W,3], upright, even sides, the longer one at most `largest` pixels; transparency on grey.
-
-    Raises:
-        InputFailed: missing, or not a picture.
-    """
-    try:
-        data = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
-    except OSError as error:
-        raise InputFailed(os.fspath(path), f"cannot be read: {error}", "check the path", stage="probe") from error
-    drawn = _on_grey(data) if len(data) else None
-    if drawn is None:
-        raise InputFailed(os.fspath(path), "is not a picture", "give a PNG, JPEG or WebP file", stage="probe")
-    image: NDArray[Any] = drawn
-    height, width = image.shape[:2]
-    scale = min(1.0, largest / max(height, width))
-    size = tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
-    if size != (width, height):
-        image = cv2.resize(image, (size[0], size[1]), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def _on_grey(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """A picture file as uint8 BGR, turned upright, with grey where it is transparent; None if it is no picture."""
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if image is None or raw is None or raw.ndim != 3 or raw.shape[2] != 4 or raw.shape[:2] != image.shape[:2]:
-        return None if image is None else np.asarray(image, dtype=np.uint8)
-    share = raw[..., 3:].astype(np.float32) / (65535.0 if raw.dtype == np.uint16 else 255.0)
-    return np.asarray(np.rint(image * share + _GREY * (1 - share)), dtype=np.uint8)
 
 
 def _largest_face(path: str | os.PathLike[str], still: NDArray[np.uint8], config: Config, models: Dubber) -> Face:

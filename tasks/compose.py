@@ -20,6 +20,7 @@ _CHIN_DROP, _FACE_MARGIN, _FACE_SOFT = 0.12, 0.03, 0.05
 _BROW_RISE = 0.18  # how far the forehead rises above the ears' height
 _RIM = {"studio": 1.0, "latentsync": 1.0, "musetalk": 0.5}
 # Soft edges by alignment: MuseTalk's crop ends a little below the chin, which a wide edge would leave half as it was.
+_ENOUGH = 3.0  # sigma in pixels of a smaller picture that is still smooth
 _REACH = 0.12  # sigma in crop sides over which the rim's colours are carried inward
 
 
@@ -71,9 +72,25 @@ def match_colour(generated: Picture, original: Picture, alpha: Alpha, strength: 
     weight = (4 * alpha * (1 - alpha))[..., None]
     difference = np.clip(original.astype(np.float32) - generated, -_LARGEST_SHIFT, _LARGEST_SHIFT)
     sigma = _REACH * generated.shape[0]
-    total = cv2.GaussianBlur(weight, (0, 0), sigma)
-    field = cv2.GaussianBlur(difference * weight, (0, 0), sigma) / np.maximum(total, 1e-4)[..., None]
+    total = wide_blur(weight, sigma).reshape(weight.shape[:2])
+    field = wide_blur(difference * weight, sigma) / np.maximum(total, 1e-4)[..., None]
     return np.asarray(np.clip(np.rint(generated + strength * field), 0, 255), dtype=np.uint8)
+
+
+def wide_blur(picture: NDArray, sigma: float) -> NDArray[np.float32]:
+    """A Gaussian blur of [S,S] or [S,S,C], float32, by way of a smaller picture where it is wide: 3 % off at most."""
+    parts = int(sigma / _ENOUGH)
+    if parts < 2:
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), dtype=np.float32)
+    height, width = picture.shape[:2]
+    size = (max(1, -(-width // parts)), max(1, -(-height // parts)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    # Averaging and going back up spread a little by themselves: a twelfth of the square twice over, in large pixels.
+    own = np.sqrt(max((sigma * size[0] / width) ** 2 - 0.25, 0.25))
+    return np.asarray(
+        cv2.resize(cv2.GaussianBlur(small, (0, 0), own), (width, height), interpolation=cv2.INTER_LINEAR),
+        dtype=np.float32,
+    )
 
 
 def paste(

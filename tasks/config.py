@@ -23,6 +23,7 @@ from tasks.config_sections import (
     Captions,
     Evaluate,
     Faces,
+    Gate,
     Model,
     People,
     Preprocess,
@@ -62,6 +63,7 @@ class Config(Section):
     render: Render = Render()
     provenance: Provenance = Provenance()
     consent: Consent = Consent()
+    gate: Gate = Gate()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     runtime: Runtime = Runtime()

@@ -32,5 +32,5 @@ class Consent(Section):
     )
     require: bool = Field(default=False, description="only people whom the table allows are animated")
     same_person: float = Field(
-        default=0.35, ge=-1, le=1, description="identity cosine from which a face is that of a person in the table"
+        default=0.45, ge=-1, le=1, description="identity cosine from which a face is that of a person in the table"
     )

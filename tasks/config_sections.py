@@ -171,6 +171,13 @@ class Render(Section):
     stretch_windows: Count = Field(default=7, description="windows of a stretch: what is kept when a dub is stopped")
     feather: Share = Field(default=0.08, description="width of the soft edge of the pasted region; crop sides")
     colour_match: Share = Field(default=1.0, description="how far the pasted region takes the surround's colour")
+    detail: Share = Field(
+        default=1.0, description="how much of the footage's fine detail stays where the generated face agrees with it"
+    )
+    grain: Share = Field(default=1.0, description="how much of the footage's grain the generated face is given")
+    keep_occluders: bool = Field(
+        default=True, description="leave alone what stands before the face: hands, microphones, hair"
+    )
     crf: Annotated[float, Field(ge=0, le=51)] = Field(default=16, description="constant rate factor of x264, x265")
     when_longer: Literal["cut", "hold"] = Field(
         default="cut", description="where the track is longer than the film: cut it there, or hold the last frame"
@@ -199,6 +206,30 @@ class Render(Section):
     @classmethod
     def _for_all(cls, value: Any) -> Any:
         return (value,) * 4 if isinstance(value, int | float) else value
+
+
+class Gate(Section):
+    """What a finished dub has to keep to; null: not judged. None of it shapes a picture."""
+
+    min_sync: float | None = Field(
+        default=2.0, description="least sync confidence of the output with the dub track; distance units"
+    )
+    min_sync_gain: float | None = Field(
+        default=0.3, description="least gain of it over the input's, where that fitted less than min_sync"
+    )
+    max_sync_offset: Scale | None = Field(
+        default=2, description="most that lips may be early or late; frames of 1/25 s"
+    )
+    min_identity: float | None = Field(
+        default=0.78, ge=-1, le=1, description="least cosine of the face before and after"
+    )
+    max_flicker: Scale | None = Field(
+        default=1.4, description="most that the face beside the mouth changes from frame to frame; ratio to the input's"
+    )
+    max_seam: Scale | None = Field(
+        default=1.1, description="most change across the edge of the pasted face; ratio to the input's energy there"
+    )
+    min_outside_psnr_db: Scale | None = Field(default=40.0, description="least PSNR outside the changed box; dB")
 
 
 class Train(Section):

@@ -36,7 +36,8 @@ def dub_video(
     run_id: str | None = None,
     progress: Frames | None = None,
 ) -> dict[str, Any]:
-    """Writes `out` (whole or not at all) and returns its RENDERS row, status ok.
+    """Writes `out` (whole or not at all) and returns its RENDERS row: ok, or rejected by the quality gate, which puts
+    the file into the folder `review` beside its place.
 
     Parts that are done lie under `config.root` until the file is, so that the same call goes on after a stop.
 
@@ -68,6 +69,6 @@ def dub_video(
             if progress is not None:
                 progress("rendering", done, total)
     facts = provenance_facts(key, digests[0], digests[1], config, models)
-    made = finish(video, audio, out, plan, place, voices, facts, config, models, run_id, progress)
+    made = finish(video, audio, [audio], out, plan, place, voices, facts, config, models, run_id, progress)
     place.clear()
     return made

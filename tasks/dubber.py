@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from models.speech import SpeechEncoder, WhisperEncoder
 from storage.errors import ConfigError
 from storage.ids import content_id, file_sha256
 from tasks.config import Config
+from tasks.consent_table import consent_key
 from tasks.experts import Experts, experts_version, load_experts, speech_of
 from tasks.interpolation import configured_interpolator, interpolator_version
 from tasks.voice import ENDS, VoiceTrack
@@ -81,7 +83,18 @@ def render_key(
     model_id: str,
     emotion: str | None = None,
     speakers_sha256: str | None = None,
+    made_with: Sequence[str] | None = None,
 ) -> str:
-    """The render_id: a hash of everything that decides how the output comes out."""
-    made_with = (config.hash(*PARTS_OF_RENDERS), experts_version(config), model_id, interpolator_version(config))
+    """The render_id: a hash of everything that decides how the output comes out.
+
+    Args:
+        made_with: `settings_key` of the same configuration and model, for those who ask for thousands.
+    """
+    made_with = made_with or settings_key(config, model_id)
     return content_id("render", source_sha256, audio_sha256, *made_with, emotion or "", speakers_sha256 or "")
+
+
+def settings_key(config: Config, model_id: str) -> tuple[str, ...]:
+    """What settings, experts, model and the consent table give to the keys of all renders."""
+    parts = (config.hash(*PARTS_OF_RENDERS), experts_version(config), model_id, interpolator_version(config))
+    return (*parts, consent_key(config))

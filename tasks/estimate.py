@@ -88,7 +88,7 @@ def estimate(sources: Sequence[Source], config: Config, workers: int = 0) -> Pla
         workers: that work beside each other; 0: as many as the configuration asks for, else one for each CPU here.
     """
     root = Root(config.root)
-    workers = workers or _workers(config)
+    workers = workers or workers_here(config)
     usable = [source for source in sources if source.refused is None]
     seen = _seen(root)
     looks, share = _looks(usable)
@@ -206,7 +206,8 @@ def _looks(sources: Sequence[Source]) -> tuple[list[tuple[Source, Glance]], floa
     return looks, sum(_size(source.uri) for source in sources) / looked if looked else float(every)
 
 
-def _workers(config: Config) -> int:
+def workers_here(config: Config) -> int:
+    """Workers that a run on this machine has, where there is enough to do."""
     runtime = config.runtime
     return 1 if runtime.in_process else runtime.actors or max(0, runtime.num_cpus - 1) or len(os.sched_getaffinity(0))
 

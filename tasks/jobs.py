@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,27 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Job]:
     return jobs
 
 
+def jobs_of(
+    manifest: str | None = None,
+    video: str | None = None,
+    audio: Sequence[str] = (),
+    emotion: str | None = None,
+    intensity: float | None = None,
+    speakers: str | None = None,
+    output: str | None = None,
+) -> list[Job]:
+    """What a command line asks for: the rows of a manifest, or one video with one track or several.
+
+    Raises:
+        UsageError: as `read_manifest`.
+    """
+    if manifest is not None:
+        return read_manifest(manifest)
+    return [
+        Job(video or "", audio[0], emotion, speakers, output, voices=tuple(audio[1:]), intensity=intensity)
+    ]  # fmt: skip
+
+
 def _tracks(value: Any, beside: Path) -> tuple[str, ...]:
     """The sound files of a cell, in order; those that are left empty are not there."""
     written = value if isinstance(value, list | tuple) else str(value or "").split("|")
@@ -141,7 +162,7 @@ def plan_job(kind: str, job: Job, config: Config, model_id: str, root: Root, oth
     """
     source, audio = file_sha256(job.video), file_sha256(job.audio)
     key = _key(kind, job, config, model_id, source, audio)
-    planned = Planned(job, kind, str(_output(job, key, root)), key, source, audio)
+    planned = Planned(job, kind, str(output_place(job, key, root)), key, source, audio)
     _check_unique(planned, others)
     return planned
 
@@ -160,7 +181,7 @@ def _key(kind: str, job: Job, config: Config, version: str, source: str, audio: 
     return key if kind == "dub" else content_id(kind, key)
 
 
-def _output(job: Job, key: str, root: Root) -> Path:
+def output_place(job: Job, key: str, root: Root) -> Path:
     """Where the job's file goes.
 
     Raises:

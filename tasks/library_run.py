@@ -73,7 +73,7 @@ def dub_many(
             own = content_id("not begun", kind, job.video, job.audio, job.output, number)
             rows[number] = failed_row(job, run_id, config, outcome(error, "probe"), own)
     for number, task in tasks.items():
-        known = ended_row(ledger, task)
+        known = ended_row(ledger, task, config.gate)
         if known is not None:
             rows[number] = known
     tell = on_row or (lambda made: None)
@@ -114,7 +114,10 @@ def _ended(
     if not todo:
         return
     for task in todo.values():
-        ledger.record(task.key, "started", durable=False)
+        ledger.record(
+            task.key, "started", durable=False, input_uri=task.job.video, audio_uri=task.job.audio,
+            source_sha256=task.source_sha256, audio_sha256=task.audio_sha256,
+        )  # fmt: skip
     length_s = _length_s(todo) if len(todo) == 1 else None
     here = config.runtime.in_process or (length_s is not None and length_s <= _SHORT_S)
     if here:  # a single short job is done before Ray has started

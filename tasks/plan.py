@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.faces import FaceAnalyzer
+from models.sync import SyncExpert
+from models.syncnet import SyncNet
 from storage import media
 from storage.errors import InputFailed
 from tasks import crops, quality
 from tasks.analysis import Analysis, frame_interval
+from tasks.casting import cast
 from tasks.config import Config
 from tasks.references import References, spread
-from tasks.speakers import loudness, read_rttm, who_speaks, who_speaks_by_turns
 from tasks.tracks import Track
-from tasks.voice import HOP_S, sound_power
 
 _FADE_FRAMES = 3
 
@@ -47,35 +49,45 @@ def plan_dub(
     analyzer: FaceAnalyzer,
     config: Config,
     speakers: str | os.PathLike[str] | None = None,
+    *,
+    audio: Sequence[str | os.PathLike[str]] = (),
+    expert: SyncExpert | SyncNet | None = None,
+    untouched: Collection[int] = (),
 ) -> list[Segment]:
     """Segments in order of their first frame.
 
     Args:
         speakers: RTTM file of the dub track: who speaks when; None: worked out from the original sound and picture.
+        audio: the dub's tracks, in the order of `Job.tracks`: where they pause turns change. Several are each one
+            face's, which `Segment.voice` names.
+        expert: tells by the lips who speaks in the original; None: mouths that move decide.
+        untouched: numbers of tracks that are never dubbed; their faces still count where it is asked who speaks.
 
     Raises:
-        InputFailed: the RTTM file cannot be read.
+        InputFailed: the RTTM file cannot be read, or does not fit the tracks.
     """
     tracks = [track for track in analysis.tracks if track.height >= config.render.min_face_px]
     if not tracks:
         return []
     interval = frame_interval(analysis.pts, 25.0)
-    if speakers is not None:
-        turns = read_rttm(speakers)
-        identities = {track.number: embed_track(path, track, analyzer) for track in tracks} if turns else {}
-        active = who_speaks_by_turns(tracks, turns, identities, config.tracks.same_person)
-    else:
-        active = who_speaks(tracks, _loudness(path, info, analysis.pts), interval, config.render.min_motion)
+    chosen = cast(
+        path, info, analysis, tracks, config, lambda track: embed_track(path, track, analyzer), expert, audio, speakers
+    )
     limit = np.radians(config.render.max_yaw_deg)
     segments: list[Segment] = []
     for track in tracks:
+        if track.number in untouched:
+            continue
         yaw = quality.head_pose(track.kps)[:, 0]
-        shown = active[track.number] & (np.abs(yaw) <= limit)
+        shown = chosen.active[track.number] & (np.abs(yaw) <= limit)
         shown = _without_flicker(shown, max(1, round(0.2 / interval)))
+        if not shown.any():
+            continue
         references = reference_frames(track, config.render.references)
+        voice = chosen.voices.get(track.number, 0)
         for first, last in _runs(shown):
             strength = _fades(first, last, len(track))
-            segments.append(Segment(track, track.first + first, track.first + last, strength, references))
+            segments.append(Segment(track, track.first + first, track.first + last, strength, references, voice))
     return sorted(segments, key=lambda segment: (segment.first, segment.track.number))
 
 
@@ -140,14 +152,6 @@ def references_of(
     pictures = [crops.warp(frames[at], matrices[at], size) for at in places]
     poses = quality.head_pose(track.kps[places])
     return References(np.stack(pictures), poses), analyzer.embed(frames[places[0]], track.kps[places[0]])
-
-
-def _loudness(
-    path: str | os.PathLike[str], info: media.MediaInfo, pts: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
-    if not info.audio:
-        return None
-    return loudness(sound_power(path, HOP_S), HOP_S, pts)
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -35,7 +35,9 @@ def render_seal(
     if not config.provenance.sign:
         return None
     made_from = [("source" if kind == "dub" else "portrait", picture), *(("track", track) for track in tracks)]
-    ingredients = tuple(Ingredient(role, Path(place).name, file_sha256(place)) for role, place in made_from)
+    ingredients = tuple(
+        Ingredient(role, Path(place).name, file_sha256(place), os.fspath(place)) for role, place in made_from
+    )
     return Seal(configured_certificate(config), dict(facts), ingredients, kind, code_revision())
 
 

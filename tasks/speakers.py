@@ -1,8 +1,7 @@
-"""Who speaks: which of the faces in view is to be dubbed, frame by frame.
+"""Turns as users write them, faces by person, and who speaks where nothing but moving mouths can tell.
 
-Given an RTTM file, its turns decide, and each label is bound to the face whose mouth moves in that label's turns.
-Without one, the face speaks whose mouth moves most while the original track sounds. Decisions are made over about a
-second and changing one's mind has a price, so a chewing listener does not steal a sentence.
+That is the face whose mouth moves most while the original track sounds. Decisions are made over about a second and
+changing one's mind has a price, so a chewing listener does not steal a sentence.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.optimize import linear_sum_assignment
 
 from storage.errors import InputFailed
 from tasks.tracks import Track
@@ -120,6 +118,24 @@ def who_speaks(
     return active
 
 
+def listeners(
+    tracks: Sequence[Track], loud: NDArray[np.float64] | None, min_motion: float, said: Active | None = None
+) -> set[int]:
+    """Numbers of the tracks whose mouths move less than `min_motion` times that of the liveliest one.
+
+    Args:
+        loud: [N] of all frames of the file, as in `who_speaks`.
+        said: where each is thought to speak: its mouth is asked about there alone, so that who says a word in an hour
+            of listening is no listener then.
+    """
+    lively = {track.number: _liveliness(track, loud) for track in tracks}
+    least = min_motion * max(lively.values(), default=0.0)
+    if said is not None:
+        asked = {track.number: track.motion[said[track.number]] for track in tracks}
+        lively = {number: float(motion.mean()) if len(motion) else 0.0 for number, motion in asked.items()}
+    return {number for number, motion in lively.items() if motion < least}
+
+
 def _fit(evidence: NDArray[np.floating], interval_s: float) -> NDArray[np.float64]:
     """What lips that fit the sound count for [T]: about 1 at the bar, e² at most, e⁻² at least."""
     smooth = gaussian_filter1d(np.asarray(evidence, np.float64), max(1.0, _SMOOTH_S / 2 / interval_s))
@@ -160,39 +176,6 @@ def _steady_choice(scores: NDArray[np.float64], switch_cost: float) -> NDArray[n
         chosen[row - 1] = came_from[row, chosen[row]]
     chosen[~seen[np.arange(rows), chosen]] = -1
     return chosen
-
-
-def who_speaks_by_turns(
-    tracks: Sequence[Track],
-    turns: Sequence[Turn],
-    identities: dict[int, NDArray[np.float32] | None],
-    same_person: float,
-) -> Active:
-    """With turns: the faces of those whose turn it is. Between turns the nearest one in time counts.
-
-    Args:
-        identities: track number → unit embedding or None; tracks of one person are bound to one label.
-        same_person: cosine from which two tracks are one person.
-    """
-    people = group_people(tracks, identities, same_person)
-    labels = sorted({turn.label for turn in turns})
-    speaking = {track.number: turn_masks(turns, track.pts) for track in tracks}
-    evidence = np.full((len(labels), len(people)), -np.inf)
-    for column, person in enumerate(people):
-        motion = np.concatenate([track.motion for track in person])
-        for row, label in enumerate(labels):
-            inside = np.concatenate([speaking[track.number][label] for track in person])
-            if inside.any():
-                # Seen often in this label's turns, and moving more then than otherwise.
-                quiet = float(motion[~inside].mean()) if not inside.all() else 0.0
-                evidence[row, column] = (float(motion[inside].mean()) - quiet) * float(inside.sum()) ** 0.5
-    bound = np.where(np.isfinite(evidence), evidence, -1e9)
-    active = {track.number: np.zeros(len(track), dtype=bool) for track in tracks}
-    for row, column in zip(*linear_sum_assignment(-bound), strict=True):
-        if np.isfinite(evidence[row, column]):
-            for track in people[column]:
-                active[track.number] |= speaking[track.number][labels[row]]
-    return active
 
 
 def turn_masks(turns: Sequence[Turn], pts: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:

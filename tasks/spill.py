@@ -9,6 +9,8 @@ import tempfile
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.atomic import full_disk_explained
+
 Rows = NDArray[np.float32]
 
 
@@ -16,7 +18,7 @@ class Spill:
     """A growing table float32 [N, width] on disk. It has no name, and is gone with the last reference to it.
 
     Raises:
-        OSError: the disk is full.
+        StorageFull: the disk of temporary files is full.
     """
 
     def __init__(self, width: int) -> None:
@@ -29,13 +31,15 @@ class Spill:
 
     def append(self, row: NDArray) -> int:
         """Adds a row [width]; returns its number."""
-        self._file.write(np.ascontiguousarray(row, dtype=np.float32).tobytes())
+        with full_disk_explained(tempfile.gettempdir()):
+            self._file.write(np.ascontiguousarray(row, dtype=np.float32).tobytes())
         self._count += 1
         return self._count - 1
 
     def read(self, numbers: NDArray[np.int64]) -> Rows:
         """The rows float32 [K, width] of these numbers [K], rising."""
-        self._file.flush()
+        with full_disk_explained(tempfile.gettempdir()):
+            self._file.flush()
         out = np.empty((len(numbers), self.width), dtype=np.float32)
         wide = 4 * self.width
         # Neighbours in the file are read at once.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import datetime
 import os
-import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage import media
+from storage.atomic import clear_partials
 from storage.ids import code_revision
 from storage.provenance import stamp
 from storage.schema import RENDERS, row
@@ -23,14 +24,18 @@ from tasks.alignments import track_matrices
 from tasks.compose import paste_alpha
 from tasks.config import Config
 from tasks.dubber import Dubber
+from tasks.dubbing.delivery import deliver, judged
 from tasks.dubbing.looking import Frames
 from tasks.dubbing.place import Place
 from tasks.dubbing.saved import DubPlan
+from tasks.dubbing.spent import Stopwatch, time_columns
 from tasks.dubbing.stretches import Crops, Stretch, blended, box_of, load_stretch, stretches_of
 from tasks.experts import Experts
-from tasks.measure import Measured, measure_render
+from tasks.measure import measure_render
 from tasks.moods import Moods
 from tasks.pasting import Paster
+from tasks.quality_gate import render_columns
+from tasks.sealing import render_seal
 from tasks.voice import VoiceTrack
 
 
@@ -108,6 +113,7 @@ class Composer:
 def finish(
     video: str | os.PathLike[str],
     audio: str | os.PathLike[str],
+    tracks: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     plan: DubPlan,
     place: Place,
@@ -120,36 +126,49 @@ def finish(
 ) -> dict[str, Any]:
     """Writes `out` (whole or not at all) from the stretches in `place`, all of which are there; returns its row.
 
+    What the quality gate does not let pass goes into the folder `review` beside it.
+
     Args:
         audio: the sound of the output.
+        tracks: the dub tracks that it is made of.
         facts: columns of the row that say where it comes from (`provenance_facts`).
 
     Raises:
         InputFailed: an input breaks, or changed meanwhile.
         StorageFull: the disk is full.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     info = media.probe(video)
     assert info.video is not None
     writing = None if progress is None else partial(progress, "writing")
+    seal = render_seal(config, facts, video, tracks)
+    unjudged = place.output(Path(out).suffix)
+    clear_partials(unjudged)
     with media.VideoRewriter(
-        video, out, audio=os.fspath(audio), metadata=stamp(facts, info.metadata), crf=config.render.crf,
-        when_longer=config.render.when_longer, threads=config.runtime.threads,
+        video, unjudged, audio=os.fspath(audio), metadata=stamp(facts, info.metadata), crf=config.render.crf,
+        when_longer=config.render.when_longer, threads=config.runtime.threads, seal=seal.seal if seal else None,
     ) as rewriter:  # fmt: skip
         composer = Composer(plan, place, config, models)
         for index, _, rgb in rewriter.frames():
             rewriter.write(index, composer.changed(index, rgb))
             if writing is not None and (index % 25 == 0 or index + 1 == plan.frames):
                 writing(index + 1, plan.frames)
-    measured = measure_render(video, out, rewriter.report.boxes, plan.segments, voices[0], models.experts)
-    return row(
-        RENDERS, **facts, **_columns(measured), run_id=run_id, input_uri=os.fspath(video), audio_uri=os.fspath(audio),
+    measured = measure_render(
+        video, unjudged, rewriter.report.boxes, plan.segments, voices, models.experts, config.render,
+        models.pipeline.base.alignment, config.tracks.smooth_s,
+    )  # fmt: skip
+    made = row(
+        RENDERS, **facts, **render_columns(measured, config.gate), run_id=run_id, input_uri=os.fspath(video),
+        audio_uri=os.fspath(tracks[0]),
         output_uri=os.fspath(out), status="ok", stage="dub", frames=rewriter.report.frames, fps=float(info.video.fps),
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=plan.faces,
-        windows=composer.windows, seconds=time.perf_counter() - started, attempts=1,
+        windows=composer.windows, attempts=1, **time_columns(place, watch.lap()),
         created=datetime.datetime.now(datetime.UTC), **emotion_columns(plan.moods, info.duration_s, models.experts),
-        reason="; ".join(rewriter.report.remarks()) or None,
+        reason="; ".join([*rewriter.report.remarks(), *plan.remarks]) or None,
     )  # fmt: skip
+    made = judged(made, config.gate, os.fspath(out))
+    deliver(unjudged, Path(made["output_uri"]))
+    return made
 
 
 def provenance_facts(
@@ -160,14 +179,6 @@ def provenance_facts(
         "render_id": render_id, "model_id": models.model_id, "dataset_id": models.dataset_id,
         "source_sha256": source_sha256, "audio_sha256": audio_sha256, "seed": config.render.seed,
         "config_hash": config.hash(), "code_revision": code_revision(),
-    }  # fmt: skip
-
-
-def _columns(measured: Measured) -> dict[str, Any]:
-    return {
-        "sync_confidence_before": measured.sync_before, "sync_confidence_after": measured.sync_after,
-        "outside_psnr_db": measured.outside_psnr_db, "identity_cosine": measured.identity_cosine,
-        "identity": measured.identity,
     }  # fmt: skip
 
 

@@ -14,9 +14,11 @@ from storage.ids import content_id
 from tasks.alignments import track_matrices
 from tasks.analysis import analyse
 from tasks.config import Config
+from tasks.consent import load_consent, refused, segments_allowed
 from tasks.dubber import Dubber
 from tasks.dubbing.place import Place
 from tasks.dubbing.saved import DubPlan, load_analysis, load_plan, save_analysis, save_plan
+from tasks.dubbing.spent import LOOK, Stopwatch, note
 from tasks.experts import experts_version
 from tasks.moods import Moods
 from tasks.plan import plan_dub, references_of
@@ -26,9 +28,18 @@ Frames = Callable[[str, int, int], None]
 PARTS_OF_LOOKS = ("faces", "shots", "tracks")
 
 
-def look_key(source_sha256: str, config: Config) -> str:
-    """A hash of everything that decides what a look finds."""
-    return content_id("look", source_sha256, config.hash(*PARTS_OF_LOOKS), experts_version(config))
+def look_key(source_sha256: str, config: Config, made_with: Sequence[str] | None = None) -> str:
+    """A hash of everything that decides what a look finds.
+
+    Args:
+        made_with: `look_settings` of the same configuration, for those who ask for thousands.
+    """
+    return content_id("look", source_sha256, *(made_with or look_settings(config)))
+
+
+def look_settings(config: Config) -> tuple[str, str]:
+    """What settings and experts give to the keys of all looks."""
+    return config.hash(*PARTS_OF_LOOKS), experts_version(config)
 
 
 def look(
@@ -49,16 +60,18 @@ def look(
         moods: as they were asked for.
 
     Raises:
-        InputRejected: no face that could be dubbed.
+        InputRejected: no face that could be dubbed, or none that may be.
         InputFailed: the file breaks in the middle, or the RTTM file cannot be read.
         Busy: another worker looks at this file now.
     """
     found = place.look(look_key(source_sha256, config))
     if place.plan.exists() and found.exists():
         return load_plan(place.plan, load_analysis(found))
+    watch = Stopwatch()
     info = media.probe(video)
     if info.video is None:
         raise InputRejected("probe", "video_tracks", 0, 1, path=os.fspath(video), reason="no video track")
+    media.check_encodable(video)
     with place.claimed(found.stem):
         if found.exists():
             analysis = load_analysis(found)
@@ -67,14 +80,20 @@ def look(
             analysis = analyse(video, info, models.experts.faces, config, progress=looking)
             save_analysis(found, analysis)
             analysis = load_analysis(found)  # what every worker sees, to the last bit
-    segments = plan_dub(video, info, analysis, models.experts.faces, config, speakers)
+    faces = models.experts.faces
+    segments = plan_dub(video, info, analysis, faces, config, speakers, audio=tracks, expert=models.experts.sync)
+    segments, left_out = segments_allowed(video, segments, faces, load_consent(config, faces))
+    if not segments and left_out:
+        raise refused(video, left_out)
     if not segments:
         raise InputRejected(
             "faces", "face_ratio", analysis.face_ratio, 0.0, "",
             "give footage with a face, or lower render.min_face_px",
-            path=os.fspath(video), reason="no face that could be dubbed",
+            path=os.fspath(video),
+            reason="no face that could be dubbed" if not analysis.tracks else "none of the faces in view speaks",
         )  # fmt: skip
     plan = DubPlan(segments, [], [], len(analysis.tracks), len(analysis.pts), moods.resolved(tracks[0], models.experts))
+    plan.remarks = left_out
     size, alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
     for segment in segments:
         matrices = track_matrices(alignment, size, segment.track, config.tracks.smooth_s)
@@ -82,4 +101,5 @@ def look(
         plan.references.append(references)
         plan.identities.append(None if identity is None else np.asarray(identity, dtype=np.float32))
     save_plan(place.plan, plan)
+    note(place, LOOK, plan.frames, watch.lap())
     return load_plan(place.plan, analysis)

@@ -32,10 +32,9 @@ class Place:
     def plan(self) -> Path:
         return self.folder / "plan.npz"
 
-    @property
-    def facts(self) -> Path:
-        """Which look belongs to it."""
-        return self.folder / "facts.json"
+    def output(self, suffix: str) -> Path:
+        """The finished file until it is judged."""
+        return self.folder / f"output{suffix}"
 
     def look(self, look_key: str) -> Path:
         """The analysis, which all dubs of a video share."""

@@ -20,6 +20,7 @@ from tasks.config import Config
 from tasks.dubber import Dubber
 from tasks.dubbing.place import Busy, Place
 from tasks.dubbing.saved import DubPlan
+from tasks.dubbing.spent import RENDER, Stopwatch, note
 from tasks.dubbing.stretches import Stretch, box_of, overlap_of, save_stretch
 from tasks.interpolation import Between, InterpolatingRenderer
 from tasks.moods import Moods
@@ -94,6 +95,7 @@ class StretchRenderer:
     Args:
         voices: the dub tracks, in the order that `Segment.voice` counts.
         generate: renders windows in place of the pipeline.
+        among: runs that this process renders at once.
     """
 
     def __init__(
@@ -105,8 +107,9 @@ class StretchRenderer:
         config: Config,
         models: Dubber,
         generate: Generate | None = None,
+        among: int = 1,
     ) -> None:
-        self._video, self._plan, self._place = video, plan, place
+        self._video, self._plan, self._place, self._among = video, plan, place, among
         self._voices, self._config, self._models = voices, config, models
         self._generate = generate
         self._size, self._alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
@@ -127,6 +130,7 @@ class StretchRenderer:
         waiting = [one for one in stretches if not self._place.stretch(one.name).exists()]
         if not waiting:
             return
+        watch = Stopwatch(self._among)
         track = self._plan.segments[waiting[0].segment].track
         matrices = self._track_matrices(waiting[0].segment)
         start_s = float(track.pts[waiting[0].first - track.first])
@@ -150,6 +154,7 @@ class StretchRenderer:
                         save_stretch(path, np.stack(one.made), self._box, one.renderer.windows)
                         claim.close()
                         running.remove((one, claim))
+                        note(self._place, RENDER, len(one.stretch), watch.lap())
                         yield one.stretch
             if running or waiting:
                 raise InputFailed(

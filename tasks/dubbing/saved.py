@@ -71,7 +71,8 @@ def load_analysis(path: Path) -> Analysis:
 class DubPlan:
     """What a dub changes. segments[i] shows references[i] to the model, and identities[i], unit [512], where known.
 
-    faces: tracks found; frames: of the file; moods: in the words that the model is given.
+    faces: tracks found; frames: of the file; moods: in the words that the model is given; remarks: which faces are left
+    out because they may not be animated.
     """
 
     segments: list[Segment]
@@ -80,6 +81,7 @@ class DubPlan:
     faces: int
     frames: int
     moods: Moods
+    remarks: list[str] = dataclasses.field(default_factory=list)
 
 
 def save_plan(path: Path, plan: DubPlan) -> None:
@@ -101,7 +103,8 @@ def save_plan(path: Path, plan: DubPlan) -> None:
             arrays[f"{number}:identity"] = identity
         segments.append(plain)
     moods = [[mood.start_s, mood.text] for mood in plan.moods.parts]
-    save_arrays(path, arrays, {"segments": segments, "faces": plan.faces, "frames": plan.frames, "moods": moods})
+    facts = {"segments": segments, "faces": plan.faces, "frames": plan.frames, "moods": moods, "remarks": plan.remarks}
+    save_arrays(path, arrays, facts)
 
 
 def load_plan(path: Path, analysis: Analysis) -> DubPlan:
@@ -110,7 +113,7 @@ def load_plan(path: Path, analysis: Analysis) -> DubPlan:
     tracks = {track.number: track for track in analysis.tracks}
     own = _owned(arrays)
     moods = Moods(tuple(Mood(start_s, text) for start_s, text in facts["moods"]))
-    plan = DubPlan([], [], [], facts["faces"], facts["frames"], moods)
+    plan = DubPlan([], [], [], facts["faces"], facts["frames"], moods, facts["remarks"])
     for number, plain in enumerate(facts["segments"]):
         plan.segments.append(Segment(**{**plain, "track": tracks[plain["track"]]}, **own[number]))
         plan.references.append(References(arrays[f"{number}:crops"], arrays[f"{number}:poses"]))

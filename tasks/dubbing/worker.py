@@ -19,8 +19,10 @@ from storage.ledger import Ledger
 from storage.schema import RENDERS, row
 from tasks.animate import animate_image
 from tasks.config import Config
+from tasks.config_sections import Gate
 from tasks.dubber import Dubber, load_dubber
 from tasks.dubbing.batching import together
+from tasks.dubbing.delivery import REVIEW, deliver, judged, review_place
 from tasks.dubbing.finishing import finish, provenance_facts
 from tasks.dubbing.guard import Guard
 from tasks.dubbing.looking import Frames, look
@@ -31,6 +33,7 @@ from tasks.dubbing.stretches import Stretch, stretches_of
 from tasks.jobs import Job, Planned
 from tasks.moods import Moods
 from tasks.voice import VoiceTrack
+from tasks.voices import mix_tracks
 
 LOOK, RENDER, FINISH, ANIMATE = "look", "render", "finish", "animate"
 DONE, BUSY, MISSING, ENDED = "done", "busy", "missing", "ended"
@@ -75,6 +78,7 @@ class DubWorker:
         self._models: Dubber | None = None
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._lock = threading.Lock()
+        self._at_once = 1
         self._guard = Guard(self._config.runtime.clip_limit_s if watched else 0.0)
 
     def do(self, works: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -85,6 +89,7 @@ class DubWorker:
         tasks = [_task(task) for task, _ in works]
         pieces = [_work(work) for _, work in works]
         self._guard.alive()
+        self._at_once = len(pieces)
         try:
             if len(pieces) == 1:
                 return [self._one(tasks[0], pieces[0], None)]
@@ -121,7 +126,7 @@ class DubWorker:
         # A track is heard in order of time: runs side by side have one each.
         voices = opened.voices if generate is None else [self._dubber().hear(track) for track in task.job.tracks]
         renderer = StretchRenderer(
-            task.job.video, opened.plan, opened.place, voices, self._config, self._dubber(), generate
+            task.job.video, opened.plan, opened.place, voices, self._config, self._dubber(), generate, self._at_once
         )
         made, frames = 0, 0
         total = sum(len(one) for one in work.run)
@@ -140,12 +145,11 @@ class DubWorker:
                 return {"state": ENDED}
             if missing:
                 return {"state": MISSING, "stretches": [asdict(one) for one in missing]}
-            clear_partials(task.out)
             models = self._dubber()
             facts = provenance_facts(task.key, task.source_sha256, task.audio_sha256, self._config, models)
             made = finish(
-                job.video, job.audio, task.out, opened.plan, place, opened.voices, facts, self._config,
-                models, self._run_id, self._tell,
+                job.video, self._sound(job, place), job.tracks, task.out, opened.plan, place, opened.voices, facts,
+                self._config, models, self._run_id, self._tell,
             )  # fmt: skip
             self._end(task, made)
             place.clear()
@@ -165,7 +169,11 @@ class DubWorker:
 
     def _end(self, task: Planned, made: dict[str, Any]) -> None:
         made = made | {"attempts": max(1, self._ledger.attempts(task.key))}
-        self._ledger.record(task.key, made["status"], row=to_json(made), output_sha256=file_sha256(task.out))
+        self._ledger.record(task.key, made["status"], row=to_json(made), output_sha256=file_sha256(made["output_uri"]))
+
+    def _sound(self, job: Job, place: Place) -> str:
+        """The sound of the output: the track, or the sum of several."""
+        return str(mix_tracks(job.tracks, place.folder / "sound.wav")) if job.voices else job.audio
 
     def _opened(self, task: Planned) -> _Open:
         """The job with its plan, from this worker's last few or from the disk; looks at the video if nobody has."""
@@ -201,15 +209,28 @@ class DubWorker:
             self._on_frames(what, done, total)
 
 
-def ended_row(ledger: Ledger, task: Planned) -> dict[str, Any] | None:
-    """The row of a render whose file stands at the place asked for, unchanged, or which any run would reject."""
+def ended_row(ledger: Ledger, task: Planned, gate: Gate) -> dict[str, Any] | None:
+    """The row of a job that came to an end which a rerun does not change.
+
+    A render whose file stands at the place asked for, unchanged; one that any run would reject; one that the gate kept
+    back and still does. What the gate lets pass by now goes to its place.
+    """
     entry = _ended(ledger, task)
     if entry is None:
         return None
     made = from_json(entry["row"])
-    if entry["status"] == "rejected":
+    if made["output_uri"] is None:
         return made
-    return made if file_sha256(task.out) == entry.get("output_sha256") else None
+    if file_sha256(made["output_uri"]) != entry.get("output_sha256"):
+        return None
+    if made["stage"] != REVIEW:
+        return made
+    again = judged(made, gate, task.out)
+    if again["status"] == "ok":
+        deliver(Path(made["output_uri"]), Path(task.out))
+    if again != made:
+        ledger.record(task.key, again["status"], row=to_json(again), output_sha256=entry["output_sha256"])
+    return again
 
 
 def _ended(ledger: Ledger, task: Planned) -> dict[str, Any] | None:
@@ -217,8 +238,11 @@ def _ended(ledger: Ledger, task: Planned) -> dict[str, Any] | None:
     entry = ledger.last(task.key)
     if entry is None or "row" not in entry or entry["status"] not in ("ok", "rejected"):
         return None
-    there = entry["status"] == "rejected" or (entry["row"].get("output_uri") == task.out and Path(task.out).is_file())
-    return entry if there else None
+    place = entry["row"].get("output_uri")
+    if place is None:
+        return entry if entry["status"] == "rejected" else None
+    wanted = (task.out, str(review_place(task.out)))
+    return entry if place in wanted and Path(place).is_file() else None
 
 
 def failed_row(

@@ -15,7 +15,8 @@ FIRST_SEED = 900_000
 """Studio identities from here on were never trained on: the training corpora lie below 60,000."""
 
 EXAMS = (
-    "cuts", "tracks", "crops", "masks", "quality", "sync", "speaking", "sound", "captions", "people", "duplicates",
+    "cuts", "tracks", "crops", "masks", "quality", "sync", "speaking", "turns", "sound", "captions", "people",
+    "duplicates",
 )  # fmt: skip
 """Modules of this package. Each has ``exam(config, experts, quick, seed) -> list[Finding]``."""
 

@@ -20,7 +20,7 @@ from tests.conftest import PROJECT, Command
 
 COMMANDS = (
     "demo", "doctor", "preprocess", "dataset", "train", "evaluate", "models", "dub", "animate", "catalog", "nightly",
-    "up", "studio",
+    "up", "studio", "verify", "consent",
 )  # fmt: skip
 
 
@@ -46,12 +46,16 @@ def test_all_commands_are_there() -> None:
     for group, names in {
         "dataset": ("list", "show", "diff", "checkout", "tag"),
         "models": ("list", "show", "promote", "rollback", "import"),
+        "consent": ("add", "list", "remove", "check"),
         "catalog": ("search", "list", "show", "export", "report"),
     }.items():
         assert [name for name in names if f" {name} " not in help_of(group)] == []
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("dataset", "models", "catalog", "studio")])
+GROUPS = ("dataset", "models", "catalog", "studio", "consent")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in GROUPS])
 def test_every_command_takes_the_shared_options(name: str) -> None:
     text = help_of(name)
     assert [option for option in ("--root", "--profile", "--json", "--face-pack") if option not in text] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from tempfile import mkdtemp
@@ -147,6 +147,42 @@ def _add_subtitles(container: av.container.OutputContainer, codec: str) -> av.st
     stream.codec_context.subtitle_header = b"[Script Info]\r\n\r\n[Events]\r\n"
     stream.metadata["language"] = "fra"
     return stream
+
+
+def with_message(source: Path, path: Path, hevc: bool, message: Callable[[int], bytes]) -> Path:
+    """The video track of an mp4 again, with a registered message (ITU-T T.35) before each picture in decoding order."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(packet for packet in old.demux(video=0) if packet.size):
+            body = message(number)
+            body = bytes([4, len(body)]) + body + b"\x80"
+            escaped = bytearray()
+            for byte in body:
+                if byte <= 3 and escaped.endswith(b"\0\0"):
+                    escaped.append(3)
+                escaped.append(byte)
+            unit = (b"\x4e\1" if hevc else b"\6") + bytes(escaped)
+            made = Packet(len(unit).to_bytes(4, "big") + unit + bytes(packet))
+            made.stream, made.time_base, made.is_keyframe = stream, packet.time_base, packet.is_keyframe
+            made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+            new.mux(made)
+    return path
+
+
+def write_sound(path: Path, sound: np.ndarray, rate: int, layout: str) -> Path:
+    """Write mono float32 [n] at 48 kHz as WAV of another rate and layout; speech is in the centre of 5.1."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=rate, layout=layout)
+        channels = stream.layout.nb_channels
+        planes = np.zeros((channels, len(sound)), dtype=np.float32)
+        planes[2 if channels == 6 else slice(None)] = sound
+        whole = AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+        whole.sample_rate, whole.time_base, whole.pts = SOUND_RATE, Fraction(1, SOUND_RATE), 0
+        resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
+        for made in [*resampler.resample(whole), *resampler.resample(None)]:
+            container.mux(stream.encode(made))
+        container.mux(stream.encode(None))
+    return path
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

@@ -14,7 +14,8 @@ import pytest
 from storage import media
 from storage.errors import InputRejected
 from storage.media_hdr import light_level, mastering_display
-from tests.storage.footage import clicks, make, psnr, stamps
+from storage.media_siting import chroma_location
+from tests.storage.footage import clicks, make, psnr, stamps, with_message
 
 BOX = (20, 24, 52, 50)
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
@@ -120,6 +121,7 @@ def test_a_picture_comes_out_as_it_went_in(tmp_path: Path, name: str) -> None:
     before = stored(source)
     if name.startswith("pq"):
         assert (before.mastering, before.light) == (MASTERING, "1000,400")
+    media.check_encodable(source)
     for suffix in ("mp4", "mkv") if name.startswith(("pq", "turned", "top_field", "anamorphic")) else ("mp4",):
         out = tmp_path / f"out.{suffix}"
         report = media.rewrite_video(source, out, invert_every_second, audio=clicks(0.3, [0.1]), audio_rate=48000)
@@ -192,6 +194,8 @@ def test_what_cannot_be_kept_is_refused_with_the_reason(
         media.rewrite_video(source, tmp_path / "out.mp4", None)
     assert caught.value.measure == measure
     assert caught.value.remedy
+    with pytest.raises(InputRejected, match=words):
+        media.check_encodable(source)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -225,3 +229,56 @@ def test_the_same_deep_picture_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         media.rewrite_video(source, tmp_path / name, invert_every_second)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("place", ["left", "center", "topleft", "top", "bottomleft", "bottom"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_colour_samples_stay_in_their_place(tmp_path: Path, place: str, deep: bool) -> None:
+    how = {"codec": "libx265", "pix_fmt": "yuv420p10le"} if deep else {}
+    noise = list(np.random.default_rng(0).integers(0, 256, (6, 64, 96, 3), dtype=np.uint8))
+    options = {"chroma_sample_location": place} | ({"x265-params": "qpmax=4:log-level=none"} if deep else {"crf": "4"})
+    source = make(tmp_path / "in.mp4", frames=6, pictures=noise, options=options, **how)
+    media.rewrite_video(source, tmp_path / "out.mp4", None)
+    for path in (source, tmp_path / "out.mp4"):
+        with av.open(str(path)) as container:
+            assert chroma_location(str(path), next(container.decode(video=0))) == place
+    for (_, _, old), (_, _, new) in zip(
+        media.iter_frames(source), media.iter_frames(tmp_path / "out.mp4"), strict=True
+    ):
+        assert psnr(old, new) >= 40
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_captions_in_the_picture_stay_with_their_frames(tmp_path: Path, deep: bool) -> None:
+    """CEA-708 as broadcasters have it (ATSC A/53), one pair of letters for each frame."""
+    how = H265 | {"pix_fmt": "yuv420p10le"} if deep else {}
+    film = make(tmp_path / "film.mp4", frames=8, **how)
+    source = with_message(
+        film, tmp_path / "in.mp4", deep, lambda number: b"\xb5\0\x31GA94\3\x41\xff\xfc%cB\xff" % (0x41 + number)
+    )
+    media.rewrite_video(source, tmp_path / "out.mp4", invert_every_second)
+    before, after = said_beside(source, "A53_CC"), said_beside(tmp_path / "out.mp4", "A53_CC")
+    assert len({*before}) == 8
+    assert after == before
+
+
+def test_metadata_of_single_scenes_are_named_as_lost(tmp_path: Path) -> None:
+    film = make(tmp_path / "film.mp4", frames=3, **H265, pix_fmt="yuv420p10le", color=PQ)
+    hdr10_plus = b"\xb5\0\x3c\0\1\4\1" + (1 << 118).to_bytes(15, "big")  # one window, all of it zero
+    source = with_message(film, tmp_path / "in.mp4", True, lambda number: hdr10_plus)
+    report = media.rewrite_video(source, tmp_path / "out.mp4", None)
+    assert report.remarks() == ["not carried over: HDR10+ metadata"]
+
+
+def test_dolby_vision_without_a_picture_of_its_own_is_refused(tmp_path: Path) -> None:
+    film = make(tmp_path / "film.mp4", frames=3, **H265, pix_fmt="yuv420p10le")
+    data = film.read_bytes()
+    assert data.count(b"hev1") == 1
+    film.write_bytes(data.replace(b"hev1", b"dvh1"))
+    with pytest.raises(InputRejected, match="Dolby Vision"):
+        media.check_encodable(film)
+
+
+def said_beside(path: Path, kind: str) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(frame.side_data.get(kind)) for frame in container.decode(video=0)]

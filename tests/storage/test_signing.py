@@ -95,7 +95,7 @@ def test_a_portrait_is_created_not_edited(tmp_path: Path, root: Path) -> None:
 def _flips(count: int) -> Iterator[tuple[int, int]]:
     """(place, bit) all over a file of `count` bytes, every byte of small ones."""
     generator = np.random.default_rng(count)
-    places = range(count) if count < 500 else generator.choice(count, 120, replace=False)
+    places = range(count) if count < 500 else generator.choice(count, 60, replace=False)
     for place in places:
         yield int(place), 1 << int(generator.integers(8))
 
@@ -109,7 +109,7 @@ def test_no_byte_can_be_changed(tmp_path: Path, root: Path, seal: Seal, name: st
     flips = list(_flips(len(whole)))
     if name == "out.mp4":
         manifest = manifest_boxes(path)[0]
-        flips += [(place, 1 << place % 8) for place in range(0, manifest.end, 17)]
+        flips += [(place, 1 << place % 8) for place in range(0, manifest.end, 37)]
         flips += [(at, 1) for box in top_boxes(path) for at in (box.start + 3, box.start + 4, box.body, box.end - 1)]
     for place, bit in flips:
         changed = bytearray(whole)
@@ -191,6 +191,37 @@ def test_a_signed_film_plays_as_before(tmp_path: Path, seal: Seal) -> None:
         assert np.array_equal(*heard)
     before, after = media.probe(plain), media.probe(out)
     assert (after.subtitles, after.chapters) == (before.subtitles, before.chapters)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("changed", [False, True])
+def test_the_manifest_of_a_signed_source_is_carried_on(
+    tmp_path: Path, root: Path, seal: Seal, suffix: str, changed: bool
+) -> None:
+    """Also of a source that was changed since: that is said, and does not spoil the render."""
+    source = signed(tmp_path / "source.mp4", seal)
+    if changed:
+        data = bytearray(source.read_bytes())
+        data[-20] ^= 1
+        source.write_bytes(data)
+    made_from = (Ingredient("source", "source.mp4", "c" * 64, str(source)), MADE_FROM[1])
+    outs = []
+    for name in ("a", "b"):
+        again = Seal(load_certificate(root), {"render_id": "r2"}, made_from)
+        path = media.write_video(tmp_path / f"{name}{suffix}", [picture(i) for i in range(4)], 25, seal=again.seal)
+        outs.append(path)
+    found = verify_file(path, root)
+    assert (found.status, found.facts["render_id"]) == (VALID, "r2")
+    before, plain = found.ingredients
+    assert (before["signed_by"], before["in_order"]) == ("dubwright local signer", not changed)
+    assert "signed_by" not in plain
+    stores = [out.with_suffix(".c2pa") if suffix == ".mkv" else out for out in outs]
+    if suffix == ".mp4":
+        assert stores[0].read_bytes() == stores[1].read_bytes()
+    whole = stores[1].read_bytes()
+    for place in range(100, 9000, 331):
+        stores[1].write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        assert not verify_file(path, root).valid, place
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -326,7 +357,7 @@ def test_a_certificate_that_cannot_sign_is_named_at_the_start(tmp_path: Path, ro
         load_certificate(root, chain, chain)
     with pytest.raises(ConfigError, match="cannot sign with ps256"):
         load_certificate(root, chain, key, "ps256")
-    with pytest.raises(ConfigError, match="without provenance\\.certificate"):
+    with pytest.raises(ConfigError, match="without provenance"):
         load_certificate(root, None, key)
     for wrong in ({"days": -1}, {"for_mail": False}):
         with pytest.raises(ConfigError, match="Sender Nord cannot sign"):

@@ -1,10 +1,12 @@
 """Pasting back: colours meet at the rim, and outside the region nothing changes by a single level."""
 
+import cv2
 import numpy as np
+import pytest
 
 from models import landmarks106
 from tasks import crops
-from tasks.compose import face_alpha, match_colour, paste, paste_alpha
+from tasks.compose import face_alpha, match_colour, paste, paste_alpha, wide_blur
 
 MATRIX = np.array([[0.9, -0.2, -60.0], [0.2, 0.9, -50.0]])
 
@@ -85,3 +87,13 @@ def test_a_portrait_shows_brows_and_forehead_of_the_repainted_face() -> None:
     assert lower[50, 64] < 0.2 < 0.9 < whole[50, 64]
     assert paste_alpha(128, 0.05, whole_face=True)[45, 64] == 1
     assert paste_alpha(128, 0.05)[45, 64] == 0
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(128, 2.0), (128, 15.0), (256, 30.0), (500, 61.0)])
+def test_a_wide_blur_is_the_blur_it_stands_for(size: int, sigma: float) -> None:
+    picture = np.zeros((size, size, 3), np.float32)
+    picture[size // 3 : size // 2, size // 4 : size // 2] = (100, -50, 20)
+    exact = cv2.GaussianBlur(picture, (0, 0), sigma)
+    told = wide_blur(picture, sigma)
+    assert told.shape == exact.shape
+    assert np.abs(told - exact).max() < 0.04 * np.abs(exact).max()

@@ -12,6 +12,7 @@ from storage.provenance import read_stamp
 from tasks.config import Config
 from tasks.dub import dub_video
 from tasks.dubber import Dubber, render_key
+from tasks.sealing import verify_render
 from tests.tasks.conftest import FRAMES, grey_noise
 
 
@@ -55,6 +56,9 @@ def test_a_dub_keeps_time_and_picture_and_says_what_it_is(
     assert said["synthetic"] is True
     assert (said["render_id"], said["model_id"], said["source_sha256"]) == (row["render_id"], "tiny", before)
     assert file_sha256(talking) == before
+    checked = verify_render(tmp_path / "out.mp4", config)
+    assert (checked.valid, checked.known, checked.facts["render_id"]) == (True, "this root", row["render_id"])
+    assert [entry["sha256"] for entry in checked.ingredients] == [before, file_sha256(track)]
     assert next(what for what, _, _ in told) == "finding faces"
     assert list(dict.fromkeys(what for what, _, _ in told)) == ["finding faces", "rendering", "writing"]
     assert told[-1] == ("writing", FRAMES, FRAMES)
@@ -94,6 +98,7 @@ def test_the_same_settings_give_the_same_picture(
 ) -> None:
     rows = [dub_video(talking, track, tmp_path / name, config, dubber) for name in ("a.mp4", "b.mp4")]
     assert rows[0]["render_id"] == rows[1]["render_id"]
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()  # its signature too
     pairs = zip(media.iter_frames(tmp_path / "a.mp4"), media.iter_frames(tmp_path / "b.mp4"), strict=True)
     assert all(np.array_equal(a, b) for (_, _, a), (_, _, b) in pairs)
 

@@ -10,12 +10,15 @@ from tasks.pasting import Paster
 
 MATRIX = np.array([[0.9, -0.2, -60.0], [0.2, 0.9, -50.0]])
 SIZE = 128
+MOUTH = (64.0, 96.0)
 
 
 def scene(seed: int = 0) -> np.ndarray:
-    """uint8 [240,320,3]: smooth colours with grain on them."""
+    """uint8 [240,320,3]: nothing but skin and lips, with grain on it."""
     y, x = np.mgrid[0:240, 0:320]
-    smooth = np.stack([90 + x * 0.3, 60 + y * 0.4, 150 - x * 0.2], axis=-1)
+    smooth = np.stack([170 + x * 0.06, 120 + y * 0.08, 95 + x * 0.04], axis=-1)
+    x, y = (round(float(v)) for v in crops.transform_points(crops.invert(MATRIX), np.array([MOUTH]))[0])
+    cv2.ellipse(smooth, (x, y), (20, 11), 0, 0, 360, (165, 75, 75), -1)
     grain = np.random.default_rng(seed).normal(0, 4, (240, 320, 1))
     return np.clip(np.rint(smooth + grain), 0, 255).astype(np.uint8)
 
@@ -43,7 +46,7 @@ def darker() -> np.ndarray:
 def test_the_mouth_is_new_and_nothing_beside_the_face_changes() -> None:
     before, after = scene(), pasted(darker())
     touched = np.abs(after.astype(int) - before).max(axis=-1)
-    mouth = crops.transform_points(crops.invert(MATRIX), np.array([[64.0, 96.0]]))[0].astype(int)
+    mouth = crops.transform_points(crops.invert(MATRIX), np.array([MOUTH]))[0].astype(int)
     assert touched[mouth[1], mouth[0]] > 40
     x0, y0, x1, y1 = crops.crop_box(MATRIX, SIZE, 320, 240)
     outside = np.ones((240, 320), bool)
@@ -66,3 +69,45 @@ def test_the_same_frame_comes_out_the_same_whatever_came_before() -> None:
             paster.paste(frames[index], made, original, MATRIX, outline_in_frame(), 1.0, (0, index))
         outs.append(frames[5])
     assert np.array_equal(*outs)
+
+
+def smooth_face() -> np.ndarray:
+    """uint8 [S,S,3]: what a model makes of the crop: no grain, another mouth, tones a little off."""
+    crop = cv2.GaussianBlur(darker(), (0, 0), 3).astype(int) + np.array([6, -4, 3])
+    return np.clip(crop, 0, 255).astype(np.uint8)
+
+
+def fine(frame: np.ndarray, where: np.ndarray) -> float:
+    """Standard deviation of what is finer than a pixel or two."""
+    values = frame.astype(np.float32).mean(axis=-1)
+    return float((values - cv2.GaussianBlur(values, (0, 0), 1.5))[where].std())
+
+
+def around(centre: tuple[float, float], radius: float) -> np.ndarray:
+    """bool [240,320]: a disc about a place of the crop."""
+    x, y = crops.transform_points(crops.invert(MATRIX), np.array([centre]))[0]
+    rows, columns = np.mgrid[0:240, 0:320]
+    return np.hypot(columns - x, rows - y) < radius
+
+
+def test_the_generated_mouth_has_the_grain_of_the_footage() -> None:
+    mouth = around(MOUTH, 6)
+    before = fine(scene(), mouth)
+    bare = fine(pasted(smooth_face(), grain=0.0, detail=0.0), mouth)
+    kept = fine(pasted(smooth_face()), mouth)
+    assert bare < 0.3 * before
+    assert 0.75 * before < kept < 1.25 * before
+
+
+def test_grain_is_drawn_anew_for_each_frame_and_again_for_a_rerun() -> None:
+    one, again, next_one = (pasted(smooth_face(), key=(0, index)) for index in (7, 7, 8))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, next_one)
+
+
+def test_where_shapes_agree_the_footage_keeps_its_detail_and_its_tones() -> None:
+    cheek = around((36, 84), 5)
+    before, after = scene(), pasted(smooth_face(), grain=0.0)
+    off = pasted(smooth_face(), grain=0.0, detail=0.0)
+    assert np.abs(after.astype(int) - before)[cheek].mean() < 2
+    assert np.abs(off.astype(int) - before)[cheek].mean() > 2

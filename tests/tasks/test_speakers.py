@@ -7,7 +7,7 @@ import pytest
 
 from storage.errors import InputFailed
 from tasks.config_sections import Tracks
-from tasks.speakers import Turn, group_people, loudness, read_rttm, turn_masks, who_speaks, who_speaks_by_turns
+from tasks.speakers import Turn, group_people, listeners, loudness, read_rttm, turn_masks, who_speaks
 from tasks.tracks import Track, Tracker
 from tests.tasks.test_tracks import FRAME, face, shots_between
 
@@ -76,20 +76,13 @@ def test_lips_that_fit_the_sound_count_for_more_than_lips_that_move() -> None:
     assert only_one[speaking.number].all()
 
 
-def test_turns_bind_labels_to_faces() -> None:
-    left, right = tracks_with_motion(burst(0, 100), burst(100, 200, seed=1))
-    turns = [Turn(0.0, 4.0, "anna"), Turn(4.0, 8.0, "ben")]
-    active = who_speaks_by_turns([left, right], turns, {}, 0.35)
-    assert active[left.number][:99].all()
-    assert not active[left.number][101:].any()
-    assert active[right.number][101:].all()
-
-
-def test_both_speak_at_once_where_the_turns_overlap() -> None:
-    left, right = tracks_with_motion(burst(0, 110), burst(90, 200, seed=1))
-    turns = [Turn(0.0, 4.4, "anna"), Turn(3.6, 8.0, "ben")]
-    active = who_speaks_by_turns([left, right], turns, {}, 0.35)
-    assert (active[left.number] & active[right.number])[92:108].all()
+def test_who_says_one_word_is_no_listener_then_and_a_still_mouth_is() -> None:
+    host, guest = tracks_with_motion(burst(0, 200, level=8), burst(90, 100, level=3, seed=1))
+    assert listeners([host, guest], None, 0.2) == {guest.number}
+    said = {host.number: np.ones(200, bool), guest.number: np.arange(200) // 10 == 9}
+    assert listeners([host, guest], None, 0.2, said) == set()
+    said[guest.number] = np.arange(200) // 10 == 3
+    assert listeners([host, guest], None, 0.2, said) == {guest.number}
 
 
 def test_silence_belongs_to_the_nearest_turn() -> None:
