@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from storage.errors import LockHeld, StorageFull
+from storage.errors import LockHeld, StorageFull, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HOST = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:24] or "host"
@@ -38,9 +38,12 @@ def written_aside(path: str | os.PathLike[str], durable: bool = True) -> Iterato
 
     Raises:
         StorageFull: the disk or quota ran out.
+        UsageError: `path` is a folder or a device, which a file must not take the place of.
         FileNotFoundError: the body wrote nothing.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{target}: is no file", "name a file to write to")
     with full_disk_explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         clear_partials(target)

@@ -144,8 +144,9 @@ def test_deployments_name_flows_that_exist_with_parameters_they_take() -> None:
 
 
 def documented() -> list[str]:
-    """Every dubwright command line of the README and of dvc.yaml."""
-    blocks = re.findall(r"```sh\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    """Every dubwright command line of the README, of docs/ and of dvc.yaml."""
+    pages = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+    blocks = [block for page in pages for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"].values()
     return [line for line in [*lines, *(stage["cmd"] for stage in stages)] if line.startswith("dubwright ")]
@@ -154,7 +155,7 @@ def documented() -> list[str]:
 @pytest.mark.parametrize("line", documented())
 def test_documented_commands_and_their_options_exist(line: str) -> None:
     words = shlex.split(line)[1:]
-    path = words[:2] if words[0] in ("dataset", "models", "catalog", "studio") else words[:1]
+    path = words[:2] if words[0] in ("dataset", "models", "catalog", "studio", "consent") else words[:1]
     text = help_of(*path)
     assert [word for word in words if word.startswith("-") and not re.search(rf"{word}[ ,]", text)] == []
 

@@ -24,7 +24,7 @@ from storage.atomic import (
     write_text,
     written_aside,
 )
-from storage.errors import LockHeld, StorageFull
+from storage.errors import LockHeld, StorageFull, UsageError
 
 
 def test_a_file_appears_on_success_only(tmp_path: Path) -> None:
@@ -136,3 +136,12 @@ def test_a_held_lock_gives_up_in_time_and_a_dead_holder_frees_it(tmp_path: Path)
     finally:
         holder.kill()
         holder.wait()
+
+
+def test_neither_a_device_nor_a_folder_is_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for place in (pipe, tmp_path):
+        with pytest.raises(UsageError, match="is no file"), written_aside(place) as partial:
+            partial.write_text("x")
+    assert pipe.is_fifo()
