@@ -157,7 +157,8 @@ def test_documented_commands_and_their_options_exist(line: str) -> None:
     words = shlex.split(line)[1:]
     path = words[:2] if words[0] in ("dataset", "models", "catalog", "studio", "consent") else words[:1]
     text = help_of(*path)
-    assert [word for word in words if word.startswith("-") and not re.search(rf"{word}[ ,]", text)] == []
+    options = [word.partition("=")[0] for word in words if word.startswith("-")]
+    assert [option for option in options if not re.search(rf"{option}[ ,]", text)] == []
 
 
 @pytest.mark.parametrize("words", [[], ["catalog"]])
@@ -182,13 +183,13 @@ def test_the_demo_is_short_but_the_user_s_settings_win() -> None:
 
 
 def test_paths_are_kept_whole(tmp_path: Path) -> None:
-    from flows.cli_jobs import _existing
+    from flows.cli_running import existing
 
     (tmp_path / "a.mp4").write_bytes(b"")
     (tmp_path / "sub").mkdir()
-    assert _existing(tmp_path / "sub" / ".." / "a.mp4") == str((tmp_path / "a.mp4").resolve())
+    assert existing(tmp_path / "sub" / ".." / "a.mp4") == str((tmp_path / "a.mp4").resolve())
     (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
-    assert _existing(tmp_path / "link.mp4") == str(tmp_path / "link.mp4")
+    assert existing(tmp_path / "link.mp4") == str(tmp_path / "link.mp4")
 
 
 def test_a_search_that_finds_nothing_says_what_it_looked_at(dubwright: Command, root: Root) -> None:
@@ -211,11 +212,11 @@ def test_ctrl_c_is_answered(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
 
 def test_what_the_gate_decided_stands_in_the_result() -> None:
-    from flows.cli_jobs import _finished
+    from flows.cli_running import finished
 
     entry = {"input": "d@1", "status": "ok", "output": "models/2", "reason": None}
     counts = {"ok": 1, "rejected": 0, "failed": 0}
     given = {"items": [entry], "counts": counts, "seconds": 1.0, "report": "r", "verdict": "champion m@1 kept: worse"}
-    _, text, code = _finished(given)
+    _, text, code = finished(given)
     assert "champion m@1 kept: worse" in text
     assert code == 0
