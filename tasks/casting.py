@@ -51,6 +51,7 @@ def cast(
     expert: SyncExpert | SyncNet | None = None,
     audio: Paths = (),
     speakers: str | os.PathLike[str] | None = None,
+    alive: Callable[[], object] = bool,
 ) -> Cast:
     """Who is dubbed when.
 
@@ -58,6 +59,7 @@ def cast(
         path: the film. tracks: the faces that count.
         expert: hears whose lips fit the film's sound; None: mouths that move decide.
         audio: the dub's tracks, in the job's order; several: each is one face's. None given: turns are not moved.
+        alive: called from time to time.
         speakers: RTTM file of the dub. With several tracks its labels are theirs, in the order of their first turns.
 
     Raises:
@@ -65,7 +67,7 @@ def cast(
     """
     original = None
     if info.audio and expert is not None and tracks:
-        original = who_spoke(path, tracks, expert, config.preprocess.max_sync_offset)
+        original = who_spoke(path, tracks, expert, config.preprocess.max_sync_offset, alive)
     known = original is not None and original.told
     if speakers is not None:
         turns = read_rttm(speakers)

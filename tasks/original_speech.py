@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,12 +66,14 @@ def who_spoke(
     tracks: Sequence[Track],
     expert: SyncExpert | SyncNet,
     max_offset: int = 15,
+    alive: Callable[[], object] = bool,
 ) -> Original:
     """One more pass over the pictures with faces and the sound.
 
     Args:
         path: a film with sound.
         max_offset: greatest offset of its sound that is looked for, frames of 1/25 s; it is taken into account.
+        alive: called from time to time.
 
     Raises:
         InputFailed: the file cannot be read any more.
@@ -81,6 +83,7 @@ def who_spoke(
     found: list[tuple[_Piece, Lips, SyncFound]] = []
     reach = reach_s(expert, max_offset)
     for piece, pictures in _cut(path, pieces):
+        alive()
         pts = piece.track.pts[piece.first : piece.last]
         lips = see_lips(pictures, pts, expert)
         start_s = float(pts[0]) - reach

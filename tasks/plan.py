@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,7 @@ def plan_dub(
     audio: Sequence[str | os.PathLike[str]] = (),
     expert: SyncExpert | SyncNet | None = None,
     untouched: Collection[int] = (),
+    alive: Callable[[], object] = bool,
 ) -> list[Segment]:
     """Segments in order of their first frame.
 
@@ -61,6 +62,7 @@ def plan_dub(
         audio: the dub's tracks, in the order of `Job.tracks`: where they pause turns change. Several are each one
             face's, which `Segment.voice` names.
         expert: tells by the lips who speaks in the original; None: mouths that move decide.
+        alive: called from time to time, since a long film takes long.
         untouched: numbers of tracks that are never dubbed; their faces still count where it is asked who speaks.
 
     Raises:
@@ -71,8 +73,9 @@ def plan_dub(
         return []
     interval = frame_interval(analysis.pts, 25.0)
     chosen = cast(
-        path, info, analysis, tracks, config, lambda track: embed_track(path, track, analyzer), expert, audio, speakers
-    )
+        path, info, analysis, tracks, config, lambda track: embed_track(path, track, analyzer), expert, audio, speakers,
+        alive,
+    )  # fmt: skip
     limit = np.radians(config.render.max_yaw_deg)
     segments: list[Segment] = []
     for track in tracks:

@@ -20,7 +20,6 @@ from storage.ids import code_revision
 from storage.provenance import stamp
 from storage.schema import RENDERS, row
 from tasks import crops
-from tasks.alignments import track_matrices
 from tasks.compose import paste_alpha
 from tasks.config import Config
 from tasks.dubber import Dubber
@@ -91,8 +90,7 @@ class Composer:
         segments = self._plan.segments
         while self._coming and segments[self._coming[0]].first <= index:
             number = self._coming.popleft()
-            track = segments[number].track
-            self._here[number] = track_matrices(self._alignment, self._size, track, self._smooth_s)
+            self._here[number] = self._plan.matrices(number, self._alignment, self._size, self._smooth_s)
         for number in [number for number in self._here if segments[number].last <= index]:
             del self._here[number]
         frame = rgb.copy() if self._here else None

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storage import media
 from storage.errors import InputRejected
 from storage.ids import content_id
 from tasks.alignments import track_matrices
-from tasks.analysis import analyse
+from tasks.analysis import Analysis, analyse
 from tasks.config import Config
 from tasks.consent import load_consent, refused, segments_allowed
 from tasks.dubber import Dubber
@@ -22,6 +23,7 @@ from tasks.dubbing.spent import LOOK, Stopwatch, note
 from tasks.experts import experts_version
 from tasks.moods import Moods
 from tasks.plan import plan_dub, references_of
+from tasks.references import References
 
 Frames = Callable[[str, int, int], None]
 """Told (what is being done, frames done, frames in all) from time to time."""
@@ -80,8 +82,35 @@ def look(
             analysis = analyse(video, info, models.experts.faces, config, progress=looking)
             save_analysis(found, analysis)
             analysis = load_analysis(found)  # what every worker sees, to the last bit
+    with place.claimed(f"{place.key}-plan"):
+        if not place.plan.exists():
+            plan = _planned(video, info, analysis, config, models, tracks, moods, speakers, progress)
+            save_plan(place.plan, plan)
+            note(place, LOOK, plan.frames, watch.lap())
+    return load_plan(place.plan, analysis)
+
+
+def _planned(
+    video: str | os.PathLike[str],
+    info: media.MediaInfo,
+    analysis: Analysis,
+    config: Config,
+    models: Dubber,
+    tracks: Sequence[str | os.PathLike[str]],
+    moods: Moods,
+    speakers: str | os.PathLike[str] | None,
+    progress: Frames | None,
+) -> DubPlan:
+    count = len(analysis.pts)
+
+    def alive() -> None:
+        if progress is not None:
+            progress("finding faces", count, count)
+
     faces = models.experts.faces
-    segments = plan_dub(video, info, analysis, faces, config, speakers, audio=tracks, expert=models.experts.sync)
+    segments = plan_dub(
+        video, info, analysis, faces, config, speakers, audio=tracks, expert=models.experts.sync, alive=alive
+    )
     segments, left_out = segments_allowed(video, segments, faces, load_consent(config, faces))
     if not segments and left_out:
         raise refused(video, left_out)
@@ -92,14 +121,17 @@ def look(
             path=os.fspath(video),
             reason="no face that could be dubbed" if not analysis.tracks else "none of the faces in view speaks",
         )  # fmt: skip
-    plan = DubPlan(segments, [], [], len(analysis.tracks), len(analysis.pts), moods.resolved(tracks[0], models.experts))
+    plan = DubPlan(segments, [], [], len(analysis.tracks), count, moods.resolved(tracks[0], models.experts))
     plan.remarks = left_out
     size, alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
+    shown: dict[int, tuple[References, NDArray[np.float32] | None]] = {}
     for segment in segments:
-        matrices = track_matrices(alignment, size, segment.track, config.tracks.smooth_s)
-        references, identity = references_of(video, segment, size, models.experts.faces, matrices)
+        number = segment.track.number
+        if number not in shown:  # all segments of a track look at the same frames
+            alive()
+            matrices = track_matrices(alignment, size, segment.track, config.tracks.smooth_s)
+            shown[number] = references_of(video, segment, size, faces, matrices)
+        references, identity = shown[number]
         plan.references.append(references)
         plan.identities.append(None if identity is None else np.asarray(identity, dtype=np.float32))
-    save_plan(place.plan, plan)
-    note(place, LOOK, plan.frames, watch.lap())
-    return load_plan(place.plan, analysis)
+    return plan

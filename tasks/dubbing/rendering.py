@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from storage import media
 from storage.errors import InputFailed
 from tasks import crops, masks
-from tasks.alignments import track_matrices
 from tasks.compose import paste_alpha
 from tasks.config import Config
 from tasks.dubber import Dubber
@@ -114,7 +113,6 @@ class StretchRenderer:
         self._generate = generate
         self._size, self._alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
         self._box = box_of(paste_alpha(self._size, config.render.feather, alignment=self._alignment))
-        self._matrices: dict[int, NDArray[np.float64]] = {}
 
     def render(self, stretches: Sequence[Stretch], finished: Callable[[], bool]) -> Iterator[Stretch]:
         """Renders those that nobody has rendered or is rendering; yields each as its file is there.
@@ -132,7 +130,7 @@ class StretchRenderer:
             return
         watch = Stopwatch(self._among)
         track = self._plan.segments[waiting[0].segment].track
-        matrices = self._track_matrices(waiting[0].segment)
+        matrices = self._plan.matrices(waiting[0].segment, self._alignment, self._size, self._config.tracks.smooth_s)
         start_s = float(track.pts[waiting[0].first - track.first])
         running: list[tuple[_Running, ExitStack]] = []
         frames = media.iter_frames(self._video, start_s, threads=self._config.runtime.threads)
@@ -190,13 +188,6 @@ class StretchRenderer:
             self._models, self._plan.moods, generate=self._generate,
         )  # fmt: skip
         return [(_Running(stretch, made), claim)]
-
-    def _track_matrices(self, segment: int) -> NDArray[np.float64]:
-        track = self._plan.segments[segment].track
-        if track.number not in self._matrices:
-            smooth_s = self._config.tracks.smooth_s
-            self._matrices = {track.number: track_matrices(self._alignment, self._size, track, smooth_s)}
-        return self._matrices[track.number]
 
 
 def runs_of(stretches: Sequence[Stretch], longest: int) -> list[list[Stretch]]:

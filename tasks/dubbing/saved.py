@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.atomic import written_aside
+from tasks.alignments import track_matrices
 from tasks.analysis import Analysis
 from tasks.moods import Mood, Moods
 from tasks.plan import Segment
@@ -21,6 +22,7 @@ from tasks.references import References
 from tasks.tracks import Track
 
 _FACTS = "facts"
+_MATRICES_KEPT = 8  # tracks of an hour: 4 MB each
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -82,6 +84,17 @@ class DubPlan:
     frames: int
     moods: Moods
     remarks: list[str] = dataclasses.field(default_factory=list)
+
+    def matrices(self, number: int, alignment: str, size: int, smooth_s: float) -> NDArray[np.float64]:
+        """[T,2,3] of the track of segment `number`, frame to crop of `size` pixels; kept for the track's segments."""
+        track = self.segments[number].track
+        kept: dict[Any, NDArray[np.float64]] = self.__dict__.setdefault("_kept", {})
+        key = (track.number, alignment, size, smooth_s)
+        if key not in kept:
+            if len(kept) >= _MATRICES_KEPT:
+                kept.pop(next(iter(kept)))
+            kept[key] = track_matrices(alignment, size, track, smooth_s)
+        return kept[key]
 
 
 def save_plan(path: Path, plan: DubPlan) -> None:
