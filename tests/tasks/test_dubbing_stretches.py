@@ -16,7 +16,6 @@ from tasks.plan import Segment
 from tests.tasks.test_plan import analysis
 from tests.tasks.test_speakers import burst, tracks_with_motion
 
-
 (TRACK,) = tracks_with_motion(burst(0, 4))
 
 

