@@ -124,18 +124,25 @@ def test_two_workers_against_one(config: Config, tmp_path: Path) -> None:
 
 
 def test_a_thousand_clips_against_fifty(config: Config, tmp_path: Path) -> None:
+    """Fifty before and after the thousand: a machine's speed drifts by more than is asked for."""
     sources = pieces(tmp_path / "pieces", 1000, frames=16)
     config = config.with_({"preprocess.min_clip_s": 0.4, "preprocess.drop_duplicates": False})
     preprocess_many(sources[:1], "warm", config)
-    costs = {}
-    for count in (50, 1000):
+
+    def cost(name: str, some: list[Source]) -> float:
         began = time.process_time()
-        built = preprocess_many(sources[:count], f"set{count}", config.with_({"root": str(tmp_path / str(count))}))
-        costs[count] = (time.process_time() - began) / count
-        assert sum(clip["status"] == "ok" for clip in built.clips) == count
-    ratio = costs[1000] / costs[50]
-    each = {count: f"{cost * 1e3:.0f}" for count, cost in costs.items()}
-    told(f"a clip of 1,000 costs {each[1000]} ms of CPU, one of 50 {each[50]}: {ratio:.3f} times (at most 1.05)")
+        built = preprocess_many(some, name, config.with_({"root": str(tmp_path / name)}))
+        assert sum(clip["status"] == "ok" for clip in built.clips) == len(some)
+        return (time.process_time() - began) / len(some)
+
+    before = cost("before", sources[:50])
+    thousand = cost("thousand", sources)
+    after = cost("after", sources[-50:])
+    ratio = thousand / ((before + after) / 2)
+    told(
+        f"a clip of 1,000 costs {thousand * 1e3:.0f} ms of CPU, one of 50 {before * 1e3:.0f} before and "
+        f"{after * 1e3:.0f} after: {ratio:.3f} times (at most 1.05)"
+    )
     assert ratio <= 1.05
 
 
