@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from storage.errors import InputFailed, InputRejected, UsageError
 from storage.ids import content_id, file_sha256
 from storage.layout import Root
 from tasks.config import Config
-from tasks.dubber import render_key
+from tasks.dubber import render_key, settings_key
 from tasks.manifest import SUFFIXES, located, read_table
 from tasks.moods import CUES, Moods
 
@@ -148,37 +148,61 @@ def _number(entry: dict[str, Any], name: str, path: str | os.PathLike[str], row:
     return number
 
 
-def plan_job(kind: str, job: Job, config: Config, model_id: str, root: Root, others: Iterable[Planned] = ()) -> Planned:
-    """What `job` makes, and where.
+class Planner:
+    """Works out what jobs make, and where; no two may be the same render or write the same file.
 
     Args:
         kind: dub or animate.
-        others: what was planned before it; no two may be the same render or write the same file.
-
-    Raises:
-        OSError: an input cannot be read.
-        InputRejected: for a row of a manifest, UsageError: for a single job, when the output's place is not allowed, or
-            the emotion cannot be understood.
+        model_id: of the model that renders.
     """
-    source, audio = file_sha256(job.video), file_sha256(job.audio)
-    key = _key(kind, job, config, model_id, source, audio)
-    planned = Planned(job, kind, str(output_place(job, key, root)), key, source, audio)
-    _check_unique(planned, others)
-    return planned
+
+    def __init__(self, kind: str, config: Config, model_id: str, root: Root) -> None:
+        self._kind, self._config, self._model_id, self._root = kind, config, model_id, root
+        self._settings = settings_key(config, model_id)
+        self._keys: set[str] = set()
+        self._places: set[str] = set()
+
+    def plan(self, job: Job) -> Planned:
+        """What `job` makes, and where.
+
+        Raises:
+            OSError: an input cannot be read.
+            InputRejected: for a row of a manifest, UsageError: for a single job, when the output's place is not
+                allowed, or the emotion cannot be understood; for both, when another job comes first.
+        """
+        source, audio = self._digest(job.video), self._digest(job.audio)
+        key = self._key(job, source, audio)
+        out = str(output_place(job, key, self._root))
+        if key in self._keys:
+            raise InputRejected("plan", "same_job", 2, 1, reason="the same video, track and settings as another row")
+        if out in self._places:
+            reason = f"{out} is the output of two rows"
+            raise InputRejected("plan", "output", 2, 1, remedy="give each its own", reason=reason)
+        self._keys.add(key)
+        self._places.add(out)
+        return Planned(job, self._kind, out, key, source, audio)
+
+    def _digest(self, path: str) -> str:
+        """SHA-256 of a file, kept on disk: a library of large videos is read once."""
+        return file_sha256(path, digests_of(self._root))
+
+    def _key(self, job: Job, source: str, audio: str) -> str:
+        speakers = self._digest(job.speakers) if job.speakers else None
+        try:
+            emotion = Moods.read(job.emotion, job.intensity).key
+        except InputFailed as error:
+            if not job.confined:
+                raise UsageError(error.message, error.remedy) from error
+            raise InputRejected("plan", "emotion", remedy=error.remedy, reason=error.message) from error
+        key = render_key(source, audio, self._config, self._model_id, emotion, speakers, self._settings)
+        if job.voices:
+            key = content_id("voices", key, *(self._digest(voice) for voice in job.voices))
+        return key if self._kind == "dub" else content_id(self._kind, key)
 
 
-def _key(kind: str, job: Job, config: Config, version: str, source: str, audio: str) -> str:
-    speakers = file_sha256(job.speakers) if job.speakers else None
-    try:
-        emotion = Moods.read(job.emotion, job.intensity).key
-    except InputFailed as error:
-        if not job.confined:
-            raise UsageError(error.message, error.remedy) from error
-        raise InputRejected("plan", "emotion", remedy=error.remedy, reason=error.message) from error
-    key = render_key(source, audio, config, version, emotion, speakers)
-    if job.voices:
-        key = content_id("voices", key, *(file_sha256(voice) for voice in job.voices))
-    return key if kind == "dub" else content_id(kind, key)
+def digests_of(root: Root) -> Path:
+    """Where the digests of files lie that were read already."""
+    return root.cache / "digests"
 
 
 def output_place(job: Job, key: str, root: Root) -> Path:
@@ -205,17 +229,3 @@ def output_place(job: Job, key: str, root: Root) -> Path:
     if problem:
         raise UsageError(f"{job.output}: {problem}", remedy)
     return out.absolute()
-
-
-def _check_unique(task: Planned, others: Iterable[Planned]) -> None:
-    """Two jobs with one output would overwrite each other, and one render is one row.
-
-    Raises:
-        InputRejected: another job comes first.
-    """
-    for other in others:
-        if task.key == other.key:
-            raise InputRejected("plan", "same_job", 2, 1, reason="the same video, track and settings as another row")
-        if task.out == other.out:
-            reason = f"{task.out} is the output of two rows"
-            raise InputRejected("plan", "output", 2, 1, remedy="give each its own", reason=reason)

@@ -23,7 +23,7 @@ from tasks.dubbing.looking import Frames
 from tasks.dubbing.pools import Actors, OwnProcess
 from tasks.dubbing.queue import OnStretch, Queue
 from tasks.dubbing.worker import DubWorker, ended_row, failed_row, from_json
-from tasks.jobs import Job, Planned, plan_job
+from tasks.jobs import Job, Planned, Planner, digests_of
 
 OnRender = Callable[[dict[str, Any]], None]
 """Told the RENDERS row of each job as it comes to its end."""
@@ -66,14 +66,15 @@ def dub_many(
     version = model_id or model_version(model_folder)
     rows: dict[int, dict[str, Any]] = {}
     tasks: dict[int, Planned] = {}
+    planner = Planner(kind, config, version, root)
     for number, job in enumerate(jobs):
         try:
-            tasks[number] = plan_job(kind, job, config, version, root, tasks.values())
+            tasks[number] = planner.plan(job)
         except (OSError, InputRejected) as error:
             own = content_id("not begun", kind, job.video, job.audio, job.output, number)
             rows[number] = failed_row(job, run_id, config, outcome(error, "probe"), own)
     for number, task in tasks.items():
-        known = ended_row(ledger, task, config.gate)
+        known = ended_row(ledger, task, config.gate, digests_of(root))
         if known is not None:
             rows[number] = known
     tell = on_row or (lambda made: None)

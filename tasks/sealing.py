@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from storage.ids import code_revision, file_sha256
+from storage.layout import Root
 from storage.signing import Ingredient, Seal, check_certificate
 from storage.signing_keys import Certificate, load_certificate
 from storage.verifying import Verified, verify_file
 from tasks.config import Config
+from tasks.jobs import digests_of
 
 
 def render_seal(
@@ -35,8 +37,9 @@ def render_seal(
     if not config.provenance.sign:
         return None
     made_from = [("source" if kind == "dub" else "portrait", picture), *(("track", track) for track in tracks)]
+    known = digests_of(Root(config.root))
     ingredients = tuple(
-        Ingredient(role, Path(place).name, file_sha256(place), os.fspath(place)) for role, place in made_from
+        Ingredient(role, Path(place).name, file_sha256(place, known), os.fspath(place)) for role, place in made_from
     )
     return Seal(configured_certificate(config), dict(facts), ingredients, kind, code_revision())
 

@@ -209,11 +209,11 @@ class DubWorker:
             self._on_frames(what, done, total)
 
 
-def ended_row(ledger: Ledger, task: Planned, gate: Gate) -> dict[str, Any] | None:
+def ended_row(ledger: Ledger, task: Planned, gate: Gate, digests: Path) -> dict[str, Any] | None:
     """The row of a job that came to an end which a rerun does not change.
 
     A render whose file stands at the place asked for, unchanged; one that any run would reject; one that the gate kept
-    back and still does. What the gate lets pass by now goes to its place.
+    back and still does. What the gate lets pass by now goes to its place. `digests`: see `jobs.digests_of`.
     """
     entry = _ended(ledger, task)
     if entry is None:
@@ -221,7 +221,7 @@ def ended_row(ledger: Ledger, task: Planned, gate: Gate) -> dict[str, Any] | Non
     made = from_json(entry["row"])
     if made["output_uri"] is None:
         return made
-    if file_sha256(made["output_uri"]) != entry.get("output_sha256"):
+    if file_sha256(made["output_uri"], digests) != entry.get("output_sha256"):
         return None
     if made["stage"] != REVIEW:
         return made

@@ -12,7 +12,7 @@ from storage.ids import file_sha256
 from storage.layout import Root
 from tasks.config import Config
 from tasks.dubber import render_key
-from tasks.jobs import Job, plan_job, read_manifest
+from tasks.jobs import Job, Planner, read_manifest
 
 
 def test_a_manifest_gives_each_face_a_track_and_says_how_strongly_and_what_first(tmp_path: Path) -> None:
@@ -42,25 +42,25 @@ def test_a_render_is_another_with_another_voice_intensity_or_file_of_emotions(
         plain, replace(plain, voices=(str(other),)), replace(plain, voices=(str(track),)), replace(plain, intensity=3),
         replace(plain, emotion="0: sad | 1: happy"), replace(plain, emotion="happy"),
     ]  # fmt: skip
-    keys = [plan_job("dub", job, config, "m", root).key for job in jobs]
+    keys = [Planner("dub", config, "m", root).plan(job).key for job in jobs]
     assert len(set(keys)) == len(jobs)
     assert keys[0] == render_key(file_sha256(track), file_sha256(track), config, "m", "sad")
     by_file = replace(plain, emotion=str(moods))
-    assert plan_job("dub", by_file, config, "m", root).key == keys[0]
+    assert Planner("dub", config, "m", root).plan(by_file).key == keys[0]
     moods.write_text("start_s,emotion\n0,angry\n")
-    assert plan_job("dub", by_file, config, "m", root).key not in keys
+    assert Planner("dub", config, "m", root).plan(by_file).key not in keys
     moods.write_text("start_s,emotion\nsoon,angry\n")
     with pytest.raises(UsageError, match="row 1"):
-        plan_job("dub", by_file, config, "m", root)
+        Planner("dub", config, "m", root).plan(by_file)
     with pytest.raises(InputRejected, match="row 1"):
-        plan_job("dub", replace(by_file, confined=True), config, "m", root)
+        Planner("dub", config, "m", root).plan(replace(by_file, confined=True))
     row = outcome(_raised(by_file, config, root))
     assert (row["status"], row["stage"], row["measure"]) == ("rejected", "plan", "emotion")
 
 
 def _raised(job: Job, config: Config, root: Root) -> InputRejected:
     with pytest.raises(InputRejected) as caught:
-        plan_job("dub", replace(job, confined=True), config, "m", root)
+        Planner("dub", config, "m", root).plan(replace(job, confined=True))
     return caught.value
 
 
