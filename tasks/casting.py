@@ -19,7 +19,7 @@ from storage.errors import InputFailed
 from storage.media import MediaInfo
 from tasks.analysis import Analysis, frame_interval
 from tasks.config import Config
-from tasks.original_speech import who_spoke
+from tasks.original_speech import Original, who_spoke
 from tasks.speakers import Active, Turn, group_people, listeners, loudness, read_rttm, who_speaks
 from tasks.tracks import Track
 from tasks.turns import Bound, bind_labels, speakers_by_labels, speakers_by_voices, speakers_of_dub
@@ -52,6 +52,7 @@ def cast(
     audio: Paths = (),
     speakers: str | os.PathLike[str] | None = None,
     alive: Callable[[], object] = bool,
+    original: Original | None = None,
 ) -> Cast:
     """Who is dubbed when.
 
@@ -60,13 +61,13 @@ def cast(
         expert: hears whose lips fit the film's sound; None: mouths that move decide.
         audio: the dub's tracks, in the job's order; several: each is one face's. None given: turns are not moved.
         alive: called from time to time.
+        original: who speaks in the film, where that is known already.
         speakers: RTTM file of the dub. With several tracks its labels are theirs, in the order of their first turns.
 
     Raises:
         InputFailed: the RTTM file cannot be read, or has not one label for each of several tracks.
     """
-    original = None
-    if info.audio and expert is not None and tracks:
+    if original is None and info.audio and expert is not None and tracks:
         original = who_spoke(path, tracks, expert, config.preprocess.max_sync_offset, alive)
     known = original is not None and original.told
     if speakers is not None:

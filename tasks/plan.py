@@ -18,6 +18,7 @@ from tasks import crops, quality
 from tasks.analysis import Analysis, frame_interval
 from tasks.casting import cast
 from tasks.config import Config
+from tasks.original_speech import Original
 from tasks.references import References, spread
 from tasks.tracks import Track
 
@@ -54,6 +55,7 @@ def plan_dub(
     expert: SyncExpert | SyncNet | None = None,
     untouched: Collection[int] = (),
     alive: Callable[[], object] = bool,
+    original: Original | None = None,
 ) -> list[Segment]:
     """Segments in order of their first frame.
 
@@ -63,18 +65,19 @@ def plan_dub(
             face's, which `Segment.voice` names.
         expert: tells by the lips who speaks in the original; None: mouths that move decide.
         alive: called from time to time, since a long film takes long.
+        original: who speaks in the film, where that is known already (of `faces_that_count`).
         untouched: numbers of tracks that are never dubbed; their faces still count where it is asked who speaks.
 
     Raises:
         InputFailed: the RTTM file cannot be read, or does not fit the tracks.
     """
-    tracks = [track for track in analysis.tracks if track.height >= config.render.min_face_px]
+    tracks = faces_that_count(analysis, config)
     if not tracks:
         return []
     interval = frame_interval(analysis.pts, 25.0)
     chosen = cast(
         path, info, analysis, tracks, config, lambda track: embed_track(path, track, analyzer), expert, audio, speakers,
-        alive,
+        alive, original,
     )  # fmt: skip
     limit = np.radians(config.render.max_yaw_deg)
     segments: list[Segment] = []
@@ -92,6 +95,11 @@ def plan_dub(
             strength = _fades(first, last, len(track))
             segments.append(Segment(track, track.first + first, track.first + last, strength, references, voice))
     return sorted(segments, key=lambda segment: (segment.first, segment.track.number))
+
+
+def faces_that_count(analysis: Analysis, config: Config) -> list[Track]:
+    """Tracks that are large enough to be dubbed."""
+    return [track for track in analysis.tracks if track.height >= config.render.min_face_px]
 
 
 def best_frame(track: Track) -> int:

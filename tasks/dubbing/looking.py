@@ -18,11 +18,20 @@ from tasks.config import Config
 from tasks.consent import load_consent, refused, segments_allowed
 from tasks.dubber import Dubber
 from tasks.dubbing.place import Place
-from tasks.dubbing.saved import DubPlan, load_analysis, load_plan, save_analysis, save_plan
+from tasks.dubbing.saved import (
+    DubPlan,
+    load_analysis,
+    load_original,
+    load_plan,
+    save_analysis,
+    save_original,
+    save_plan,
+)
 from tasks.dubbing.spent import LOOK, Stopwatch, note
 from tasks.experts import experts_version
 from tasks.moods import Moods
-from tasks.plan import plan_dub, references_of
+from tasks.original_speech import Original, who_spoke
+from tasks.plan import faces_that_count, plan_dub, references_of
 from tasks.references import References
 
 Frames = Callable[[str, int, int], None]
@@ -84,16 +93,45 @@ def look(
             analysis = load_analysis(found)  # what every worker sees, to the last bit
     with place.claimed(f"{place.key}-plan"):
         if not place.plan.exists():
-            plan = _planned(video, info, analysis, config, models, tracks, moods, speakers, progress)
+            original = _original(video, info, analysis, place, found.stem, config, models, progress)
+            plan = _planned(video, info, analysis, original, config, models, tracks, moods, speakers, progress)
             save_plan(place.plan, plan)
             note(place, LOOK, plan.frames, watch.lap())
     return load_plan(place.plan, analysis)
+
+
+def _original(
+    video: str | os.PathLike[str],
+    info: media.MediaInfo,
+    analysis: Analysis,
+    place: Place,
+    look: str,
+    config: Config,
+    models: Dubber,
+    progress: Frames | None,
+) -> Original | None:
+    """Who speaks in the film, which all its languages ask: found out once. None where it cannot be told."""
+    faces, expert, limit = faces_that_count(analysis, config), models.experts.sync, config.preprocess.max_sync_offset
+    if not faces or expert is None or not info.audio:
+        return None
+    saved = place.look(content_id(look, config.render.min_face_px, limit))
+    with place.claimed(saved.stem):
+        if not saved.exists():
+            save_original(saved, who_spoke(video, faces, expert, limit, _alive(analysis, progress)))
+    return load_original(saved)
+
+
+def _alive(analysis: Analysis, progress: Frames | None) -> Callable[[], None]:
+    """Says that the work gets on, of work that is not counted."""
+    count = len(analysis.pts)
+    return lambda: None if progress is None else progress("finding faces", count, count)
 
 
 def _planned(
     video: str | os.PathLike[str],
     info: media.MediaInfo,
     analysis: Analysis,
+    original: Original | None,
     config: Config,
     models: Dubber,
     tracks: Sequence[str | os.PathLike[str]],
@@ -101,16 +139,12 @@ def _planned(
     speakers: str | os.PathLike[str] | None,
     progress: Frames | None,
 ) -> DubPlan:
-    count = len(analysis.pts)
-
-    def alive() -> None:
-        if progress is not None:
-            progress("finding faces", count, count)
-
+    count, alive = len(analysis.pts), _alive(analysis, progress)
     faces = models.experts.faces
     segments = plan_dub(
-        video, info, analysis, faces, config, speakers, audio=tracks, expert=models.experts.sync, alive=alive
-    )
+        video, info, analysis, faces, config, speakers, audio=tracks, expert=models.experts.sync, alive=alive,
+        original=original,
+    )  # fmt: skip
     segments, left_out = segments_allowed(video, segments, faces, load_consent(config, faces))
     if not segments and left_out:
         raise refused(video, left_out)

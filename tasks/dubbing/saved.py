@@ -17,6 +17,7 @@ from storage.atomic import written_aside
 from tasks.alignments import track_matrices
 from tasks.analysis import Analysis
 from tasks.moods import Mood, Moods
+from tasks.original_speech import Original
 from tasks.plan import Segment
 from tasks.references import References
 from tasks.tracks import Track
@@ -67,6 +68,19 @@ def load_analysis(path: Path) -> Analysis:
     own = _owned(arrays)
     tracks = [Track(**plain, **own[number]) for number, plain in enumerate(facts["tracks"])]
     return Analysis(arrays["pts"], facts["end_s"], [], tracks, [], facts["face_frames"])
+
+
+def save_original(path: Path, original: Original) -> None:
+    """Who speaks in a film, which all its languages ask."""
+    arrays = {f"{number}.speaking": said for number, said in original.speaking.items()}
+    save_arrays(path, arrays, {"speech": original.speech, "told": original.told})
+
+
+def load_original(path: Path) -> Original:
+    """What `save_original` wrote."""
+    arrays, facts = load_arrays(path)
+    speaking = {number: own["speaking"] for number, own in _owned(arrays).items()}
+    return Original(tuple((float(a), float(b)) for a, b in facts["speech"]), speaking, bool(facts["told"]))
 
 
 @dataclasses.dataclass

@@ -198,6 +198,29 @@ def test_a_dub_goes_on_at_the_stretch_where_it_was_stopped(
     assert len(made) == len(set(made)) > 3
 
 
+def test_all_versions_of_a_film_share_a_look(
+    small: Config, films: list[Path], track: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.dubbing import looking
+
+    looked: list[str] = []
+    for name in ("analyse", "who_spoke"):
+        usual = getattr(looking, name)
+
+        def noted_call(*given: Any, name: str = name, usual: Any = usual, **named: Any) -> Any:
+            looked.append(name)
+            return usual(*given, **named)
+
+        monkeypatch.setattr(looking, name, noted_call)
+    jobs = [
+        Job(str(films[0]), str(track), emotion, None, f"{n}.mp4", True)
+        for n, emotion in enumerate([None, "happy", "0: sad | 0.5: angry"])
+    ]
+    rows = dub_many(jobs, tiny_model, small)
+    assert [row["status"] for row in rows] == ["ok"] * 3
+    assert looked == ["analyse", "who_spoke"]
+
+
 def test_the_more_urgent_come_first(small: Config, films: list[Path], track: Path, tiny_model: Path) -> None:
     jobs = [
         Job(str(film), str(track), output=f"{n}.mp4", confined=True, priority=n % 3)
