@@ -161,7 +161,7 @@ def finish(
         output_uri=os.fspath(out), status="ok", stage="dub", frames=rewriter.report.frames, fps=float(info.video.fps),
         duration_s=info.duration_s, width=info.video.width, height=info.video.height, faces=plan.faces,
         windows=composer.windows, attempts=1, **time_columns(place, watch.lap()),
-        created=datetime.datetime.now(datetime.UTC), **emotion_columns(plan.moods, info.duration_s, models.experts),
+        created=datetime.datetime.now(datetime.UTC), **emotion_columns(plan.moods[0], info.duration_s, models.experts),
         reason="; ".join([*rewriter.report.remarks(), *plan.remarks]) or None,
     )  # fmt: skip
     made = judged(made, config.gate, os.fspath(out))

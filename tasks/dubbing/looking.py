@@ -155,7 +155,8 @@ def _planned(
             path=os.fspath(video),
             reason="no face that could be dubbed" if not analysis.tracks else "none of the faces in view speaks",
         )  # fmt: skip
-    plan = DubPlan(segments, [], [], len(analysis.tracks), count, moods.resolved(tracks[0], models.experts))
+    felt = [moods.resolved(track, models.experts) for track in tracks]
+    plan = DubPlan(segments, [], [], len(analysis.tracks), count, felt)
     plan.remarks = left_out
     size, alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
     shown: dict[int, tuple[References, NDArray[np.float32] | None]] = {}

@@ -185,7 +185,7 @@ class StretchRenderer:
         made = window_renderer(
             self._size, reference, self._plan.identities[stretch.segment],
             self._config.render.seed * 1_000_003 + track.number, self._voices[segment.voice], self._config,
-            self._models, self._plan.moods, generate=self._generate,
+            self._models, self._plan.moods[segment.voice], generate=self._generate,
         )  # fmt: skip
         return [(_Running(stretch, made), claim)]
 

@@ -87,8 +87,8 @@ def load_original(path: Path) -> Original:
 class DubPlan:
     """What a dub changes. segments[i] shows references[i] to the model, and identities[i], unit [512], where known.
 
-    faces: tracks found; frames: of the file; moods: in the words that the model is given; remarks: which faces are left
-    out because they may not be animated.
+    faces: tracks found; frames: of the file; moods: of each voice, in the words that the model is given; remarks: which
+    faces are left out because they may not be animated.
     """
 
     segments: list[Segment]
@@ -96,7 +96,7 @@ class DubPlan:
     identities: list[NDArray[np.float32] | None]
     faces: int
     frames: int
-    moods: Moods
+    moods: list[Moods]
     remarks: list[str] = dataclasses.field(default_factory=list)
 
     def matrices(self, number: int, alignment: str, size: int, smooth_s: float) -> NDArray[np.float64]:
@@ -129,7 +129,7 @@ def save_plan(path: Path, plan: DubPlan) -> None:
         if identity is not None:
             arrays[f"{number}:identity"] = identity
         segments.append(plain)
-    moods = [[mood.start_s, mood.text] for mood in plan.moods.parts]
+    moods = [[[mood.start_s, mood.text] for mood in of_voice.parts] for of_voice in plan.moods]
     facts = {"segments": segments, "faces": plan.faces, "frames": plan.frames, "moods": moods, "remarks": plan.remarks}
     save_arrays(path, arrays, facts)
 
@@ -139,7 +139,7 @@ def load_plan(path: Path, analysis: Analysis) -> DubPlan:
     arrays, facts = load_arrays(path)
     tracks = {track.number: track for track in analysis.tracks}
     own = _owned(arrays)
-    moods = Moods(tuple(Mood(start_s, text) for start_s, text in facts["moods"]))
+    moods = [Moods(tuple(Mood(start_s, text) for start_s, text in parts)) for parts in facts["moods"]]
     plan = DubPlan([], [], [], facts["faces"], facts["frames"], moods, facts["remarks"])
     for number, plain in enumerate(facts["segments"]):
         plan.segments.append(Segment(**{**plain, "track": tracks[plain["track"]]}, **own[number]))
