@@ -211,6 +211,9 @@ class Render(Section):
 class Gate(Section):
     """What a finished dub has to keep to; null: not judged. None of it shapes a picture."""
 
+    keep_back: bool = Field(
+        default=True, description="what misses a threshold goes to review; false: its row says so, no more"
+    )
     min_sync: float | None = Field(
         default=2.0, description="least sync confidence of the output with the dub track; distance units"
     )

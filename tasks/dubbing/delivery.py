@@ -39,13 +39,12 @@ def deliver(made: Path, place: Path) -> None:
 def judged(made: dict[str, Any], gate: Gate, out: str) -> dict[str, Any]:
     """A RENDERS row by the thresholds in force: ok and at its place, or rejected at `review`, in that folder."""
     findings = judge(Measured(**{name: made[column] for name, column in _COLUMNS.items()}), gate)
-    if not findings:
+    text = review_text(findings)
+    if not findings or not gate.keep_back:
         verdict = {"status": "ok", "stage": "dub", "output_uri": out, "measure": None, "value": None, "threshold": None}
-        kept_back = {"review": None}
-        if made["stage"] == REVIEW:
-            kept_back["reason"] = None
-        return made | verdict | kept_back
-    first, text = findings[0], review_text(findings)
+        remarks = {"reason": None} if made["stage"] == REVIEW else {}
+        return made | verdict | remarks | {"review": text}
+    first = findings[0]
     return made | {
         "status": "rejected", "stage": REVIEW, "output_uri": str(review_place(out)), "review": text,
         "measure": first.measure, "value": first.value, "threshold": first.threshold,

@@ -34,6 +34,7 @@ def config(root: Root, tmp_path: Path) -> Config:
     return load_config("sd15", root.local, {
         "faces.pack": "studio", "audio.speech": str(write_whisper(tmp_path)), "audio.sync": "none",
         "audio.text": "none", "audio.emotion": "none", "render.steps": 1, "render.guidance_audio": 1.0, "train": train,
+        "gate.keep_back": False,
     })  # fmt: skip
 
 

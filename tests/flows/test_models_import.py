@@ -56,6 +56,7 @@ def test_a_checkpoint_becomes_the_champion_and_dubs(
     settings = {
         "faces.pack": "studio", "audio.speech": str(write_whisper(tmp_path)), "audio.sync": "none",
         "audio.text": "none", "audio.emotion": "none", "render.steps": 1, "render.guidance_audio": 1.0,
+        "gate.keep_back": False,
     }  # fmt: skip
     config = load_config("sd15", root=root.local, overrides=settings)
     frames = [frame for _, _, frame in media.iter_frames(library / "welcome.mp4", end_s=0.5)][:12]

@@ -260,7 +260,9 @@ def test_the_gate_keeps_back_and_other_thresholds_let_pass_what_was_kept(
     small: Config, films: list[Path], track: Path, tiny_model: Path
 ) -> None:
     jobs = library(films, track, 1)
-    strict = small.with_({"gate.min_outside_psnr_db": 99.0})
+    others = dict.fromkeys(("gate.min_sync", "gate.min_sync_gain", "gate.max_sync_offset", "gate.min_identity"))
+    others |= dict.fromkeys(("gate.max_flicker", "gate.max_seam"))
+    strict = small.with_({"gate.keep_back": True, "gate.min_outside_psnr_db": 99.0, **others})
     (row,) = dub_many(jobs, tiny_model, strict)
     renders = Root(small.root).renders
     assert (row["status"], row["stage"], row["measure"]) == ("rejected", "review", "outside PSNR")
@@ -271,7 +273,7 @@ def test_the_gate_keeps_back_and_other_thresholds_let_pass_what_was_kept(
     (same,) = dub_many(jobs, tiny_model, strict)
     assert same["created"] == row["created"]
 
-    (passed,) = dub_many(jobs, tiny_model, small)
+    (passed,) = dub_many(jobs, tiny_model, strict.with_({"gate.min_outside_psnr_db": 20.0}))
     assert (passed["status"], passed["review"], passed["reason"]) == ("ok", None, None)
     assert passed["created"] == row["created"]
     assert (renders / "00.mp4").read_bytes() == kept

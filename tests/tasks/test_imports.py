@@ -48,6 +48,7 @@ def config(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     own: dict[str, Any] = {
         "faces.pack": "studio", "audio.speech": str(files["whisper"]), "audio.sync": "none", "audio.text": "none",
         "audio.emotion": "none", "render.steps": 2, "render.window_frames": 8, "runtime.in_process": True,
+        "gate.keep_back": False,
     }  # fmt: skip
     return load_config("sd15", root=tmp_path_factory.mktemp("root"), overrides=own)
 
