@@ -24,7 +24,16 @@ from tasks.jobs import Job
 from tasks.library_run import dub_many
 
 PROJECT = Path(__file__).resolve().parents[2]
-OF_THE_RUN = {"run_id", "seconds", "attempts", "created", "look_seconds", "render_seconds", "finish_seconds"}
+OF_THE_RUN = {
+    "run_id",
+    "seconds",
+    "cpu_seconds",
+    "attempts",
+    "created",
+    "look_seconds",
+    "render_seconds",
+    "finish_seconds",
+}
 """Columns that say how a row came about, not what it is."""
 EMOTIONS = ("", "happy", "sad", "angry", "surprised")
 
