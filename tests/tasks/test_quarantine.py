@@ -87,9 +87,9 @@ def test_a_step_that_kills_its_process_costs_one_clip(
     mended = preprocess_many(sources, "set", config, retry_failed=True)
     assert done(mended)["sync"] == 1
     assert all(clip["status"] == "ok" for clip in mended.clips)
-    more = many(tmp_path / "many", talking, 201)
+    more = many(tmp_path / "many", talking, count + 1)
     grown = preprocess_many(more, "set", config)
-    assert len(grown.clips) == 201
+    assert len(grown.clips) == count + 1
     assert set(done(grown).values()) == {1}
 
 
