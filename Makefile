@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 
 help:
 	@echo "make demo    the whole loop on the shipped library, into $(ROOT)/ (about 6 minutes on 2 cores)"
-	@echo "make test    linters, types, import contracts and all tests (at most 20 minutes on 2 cores)"
+	@echo "make test    linters, types, import contracts and all tests (about 35 minutes on 2 cores)"
 	@echo "make check   the linters alone"
 	@echo "make bench   ratios against bare loops"
 

@@ -156,8 +156,9 @@ dub_many(jobs, sys.argv[4], config, on_row=lambda row: print(row["emotion"], flu
     assert process.stdout is not None
     first = process.stdout.readline().strip()
     deadline = time.monotonic() + 60
-    while not list(renders(config).glob(".*.partial")) and time.monotonic() < deadline:
-        time.sleep(0.02)  # the second file is being written
+    parts = Root(config.root).cache / "dubs"
+    while not any(path.is_file() for path in parts.rglob("*")) and time.monotonic() < deadline:
+        time.sleep(0.02)  # the second file is under way
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     whole = sorted(path.name for path in renders(config).glob("*.mp4"))
