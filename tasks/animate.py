@@ -16,7 +16,7 @@ from models.faces import Face
 from models.landmarks106 import CONTOUR
 from storage import media
 from storage.errors import InputRejected
-from storage.ids import code_revision, file_sha256
+from storage.ids import file_sha256
 from storage.provenance import stamp
 from storage.schema import RENDERS, row
 from tasks import crops
@@ -26,7 +26,7 @@ from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
 from tasks.consent import check_face, load_consent
 from tasks.dubber import Dubber, render_key
-from tasks.dubbing.finishing import emotion_columns
+from tasks.dubbing.finishing import emotion_columns, provenance_facts
 from tasks.dubbing.rendering import window_renderer
 from tasks.measure import sync_confidence
 from tasks.moods import Moods
@@ -70,11 +70,8 @@ def animate_image(
     count = max(1, math.ceil((sound.start_s + sound.duration_s) * fps - 1e-6))
     digests = (file_sha256(image), file_sha256(audio))
     check_face(image, face.embedding, load_consent(config, models.experts.faces))
-    facts = {
-        "render_id": render_id or render_key(*digests, config, models.model_id, asked.key), "model_id": models.model_id,
-        "dataset_id": models.dataset_id, "source_sha256": digests[0], "audio_sha256": digests[1],
-        "seed": config.render.seed, "config_hash": config.hash(), "code_revision": code_revision(),
-    }  # fmt: skip
+    key = render_id or render_key(*digests, config, models.model_id, asked.key)
+    facts = provenance_facts(key, *digests, config, models)
     voice = models.hear(audio)
     size = int(models.pipeline.config.crop_size)
     alignment = models.pipeline.base.alignment

@@ -8,16 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from storage.ids import content_id, file_sha256
 from storage.layout import Root
 from storage.ledger import Ledger
 from tasks.config import Config
-from tasks.dubber import render_key, settings_key
+from tasks.dubber import settings_key
 from tasks.dubbing.delivery import REVIEW, review_place
 from tasks.dubbing.looking import look_key, look_settings
 from tasks.dubbing.place import Place
 from tasks.dubbing.spent import RENDER, Spent, spent_on
-from tasks.jobs import Job, output_place
+from tasks.jobs import Job, dub_key, output_place
 from tasks.moods import Moods
 
 FINISHED, KEPT_BACK, REJECTED, CHANGED = "finished", "kept back", "rejected", "changed"
@@ -96,10 +95,8 @@ class Finished:
     def _key(self, row: dict[str, Any], job: Job, moods: Moods) -> str:
         """The key that the job has if its video and first track are those of the row."""
         model = self._model_id or row.get("model_id") or ""
-        speakers = file_sha256(job.speakers) if job.speakers else None
         source, audio = (row.get(name) or "" for name in ("source_sha256", "audio_sha256"))
-        key = render_key(source, audio, self._config, model, moods.key, speakers, self._settings(model))
-        return content_id("voices", key, *(file_sha256(voice) for voice in job.voices)) if job.voices else key
+        return dub_key(job, source, audio, moods.key, self._config, model, self._settings(model))
 
     def _newer(self, job: Job, at: float) -> bool:
         return any(os.path.getmtime(path) > at for path in (job.video, *job.tracks))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,17 +187,36 @@ class Planner:
         return file_sha256(path, digests_of(self._root))
 
     def _key(self, job: Job, source: str, audio: str) -> str:
-        speakers = self._digest(job.speakers) if job.speakers else None
         try:
             emotion = Moods.read(job.emotion, job.intensity).key
         except InputFailed as error:
             if not job.confined:
                 raise UsageError(error.message, error.remedy) from error
             raise InputRejected("plan", "emotion", remedy=error.remedy, reason=error.message) from error
-        key = render_key(source, audio, self._config, self._model_id, emotion, speakers, self._settings)
-        if job.voices:
-            key = content_id("voices", key, *(self._digest(voice) for voice in job.voices))
+        made_with = (self._config, self._model_id, self._settings)
+        key = dub_key(job, source, audio, emotion, *made_with, self._digest)
         return key if self._kind == "dub" else content_id(self._kind, key)
+
+
+def dub_key(
+    job: Job,
+    source_sha256: str,
+    audio_sha256: str,
+    emotion: str | None,
+    config: Config,
+    model_id: str,
+    settings: Sequence[str],
+    digest: Callable[[str], str] = file_sha256,
+) -> str:
+    """The render_id of a dub.
+
+    Args:
+        emotion: `Moods.key`; settings: `settings_key` of the configuration and the model.
+        digest: SHA-256 of its smaller files: RTTM, and the tracks beside the first.
+    """
+    speakers = digest(job.speakers) if job.speakers else None
+    key = render_key(source_sha256, audio_sha256, config, model_id, emotion, speakers, settings)
+    return content_id("voices", key, *(digest(voice) for voice in job.voices)) if job.voices else key
 
 
 def digests_of(root: Root) -> Path:

@@ -12,7 +12,8 @@ from ray.exceptions import RayError
 from tasks import cluster
 from tasks.config import Config
 from tasks.dubbing.queue import plain
-from tasks.dubbing.worker import ANIMATE, FINISH, LOOK, RENDER, DubWorker, Work
+from tasks.dubbing.spent import FINISH, LOOK, RENDER
+from tasks.dubbing.worker import ANIMATE, DubWorker, Work
 from tasks.jobs import Planned
 
 Works = Sequence[tuple[Planned, Work]]

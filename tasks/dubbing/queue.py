@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from storage.errors import WorkersFailed
 from tasks.config import Config
 from tasks.dubbing.rendering import runs_of
+from tasks.dubbing.spent import FINISH, LOOK, RENDER
 from tasks.dubbing.stretches import Stretch
-from tasks.dubbing.worker import ANIMATE, BUSY, DONE, ENDED, FINISH, LOOK, MISSING, RENDER, Work
+from tasks.dubbing.worker import ANIMATE, BUSY, DONE, ENDED, MISSING, Work
 from tasks.jobs import Planned
 
 _AGAIN_S = 0.5

@@ -24,18 +24,19 @@ from tasks.dubber import Dubber, load_dubber
 from tasks.dubbing.batching import together
 from tasks.dubbing.delivery import REVIEW, deliver, judged, review_place
 from tasks.dubbing.finishing import finish, provenance_facts
-from tasks.dubbing.guard import Guard
 from tasks.dubbing.looking import Frames, look
 from tasks.dubbing.place import Busy, Place
 from tasks.dubbing.rendering import Generate, StretchRenderer
 from tasks.dubbing.saved import DubPlan
 from tasks.dubbing.stretches import Stretch, stretches_of
+from tasks.guard import Guard
 from tasks.jobs import Job, Planned
 from tasks.moods import Moods
 from tasks.voice import VoiceTrack
 from tasks.voices import mix_tracks
 
-LOOK, RENDER, FINISH, ANIMATE = "look", "render", "finish", "animate"
+ANIMATE = "animate"
+"""The kind of work that portraits are; those of dubs are named in `spent`."""
 DONE, BUSY, MISSING, ENDED = "done", "busy", "missing", "ended"
 """What became of a piece of work. ENDED: the job came to its end, its row is in the ledger."""
 _KEPT_OPEN = 4

@@ -6,19 +6,16 @@ line without an end: that clip at that step took its worker down. A thread ends 
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from storage.errors import InputFailed
 from storage.ledger import Ledger
+from tasks.guard import Guard
 
 DIED, TIMED_OUT = "WorkerDied", "TimeLimit"
 """Classes of error of a step that took its worker down, and of one that took too long."""
-_TICK_S = 0.2
 
 
 class Watch:
@@ -35,17 +32,13 @@ class Watch:
         self._limit_s, self._tries = limit_s, tries
         self._source = ""
         self._now: dict[str, Any] = {}
-        self._deadline = float("inf")
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        if limit_s > 0:
-            threading.Thread(target=self._guard, daemon=True).start()
+        self._guard = Guard(limit_s, self._note_timeout)
 
     def __enter__(self) -> Watch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._ended.set()
+        self._guard.end()
 
     def open(self, source_key: str) -> None:
         """A source is taken up; what an earlier try of this run was at when its worker died is noted against it."""
@@ -73,13 +66,11 @@ class Watch:
 
     def alive(self) -> None:
         """The step gets on: its time begins anew."""
-        with self._lock:
-            self._deadline = time.monotonic() + self._limit_s if self._limit_s > 0 else float("inf")
+        self._guard.alive()
 
     def close(self, status: str) -> None:
         """The source has come to its end."""
-        with self._lock:
-            self._deadline = float("inf")
+        self._guard.rest()
         self._ledger.record(self._source, status, durable=False)
 
     def _left_out(self, error_type: str, step: str, deaths: int) -> InputFailed:
@@ -91,14 +82,8 @@ class Watch:
             error_type=error_type,
         )  # fmt: skip
 
-    def _guard(self) -> None:
-        while not self._ended.wait(_TICK_S):
-            with self._lock:
-                late = time.monotonic() > self._deadline
-            if late:
-                # A call into a library cannot be stopped from outside: the process goes, and its successor knows why.
-                self._ledger.record(self._source, "timeout", **self._now)
-                os._exit(1)
+    def _note_timeout(self) -> None:
+        self._ledger.record(self._source, "timeout", **self._now)
 
 
 def _error_type(entry: dict[str, Any]) -> str:

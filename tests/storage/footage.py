@@ -16,6 +16,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 SOUND_RATE = 48000
+BOX = (20, 24, 52, 50)
+"""x0, y0, x1, y1 of what `invert_every_second` changes."""
 
 
 def scratch() -> Path:
@@ -209,3 +211,13 @@ def stamps(path: Path) -> tuple[Fraction, list[int]]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         return stream.time_base, [frame.pts for frame in container.decode(stream)]
+
+
+def invert_every_second(index: int, pts_s: float, rgb: np.ndarray) -> np.ndarray | None:
+    """A change that is easily seen, for `media.rewrite_video`: every other frame inverted within BOX."""
+    if index % 2:
+        return None
+    changed = rgb.copy()
+    x0, y0, x1, y1 = BOX
+    changed[y0:y1, x0:x1] = 255 - changed[y0:y1, x0:x1]
+    return changed

@@ -15,9 +15,8 @@ from storage import media
 from storage.errors import InputRejected
 from storage.media_hdr import light_level, mastering_display
 from storage.media_siting import chroma_location
-from tests.storage.footage import clicks, make, psnr, stamps, with_message
+from tests.storage.footage import BOX, clicks, invert_every_second, make, psnr, stamps, with_message
 
-BOX = (20, 24, 52, 50)
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 QUIET = "crf=8:log-level=none"
 HDR10 = {"x265-params": f"{QUIET}:master-display={MASTERING}:max-cll=1000,400"}
@@ -103,15 +102,6 @@ def stored(path: Path) -> Stored:
             (info.color_space, info.color_range or 1, info.color_primaries, info.color_trc),
             mastering_display(frame), light_level(frame),
         )  # fmt: skip
-
-
-def invert_every_second(index: int, pts_s: float, rgb: np.ndarray) -> np.ndarray | None:
-    if index % 2:
-        return None
-    changed = rgb.copy()
-    x0, y0, x1, y1 = BOX
-    changed[y0:y1, x0:x1] = 255 - changed[y0:y1, x0:x1]
-    return changed
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 
 from storage import media
 from storage.errors import InputFailed, InputRejected, UsageError
-from tests.storage.footage import clicks, first_click, index_in, make, picture, psnr, scratch, stamps, subtitle_texts
-
-BOX = (20, 24, 52, 50)
-
-
-def invert_every_second(index: int, pts_s: float, rgb: np.ndarray) -> np.ndarray | None:
-    if index % 2:
-        return None
-    changed = rgb.copy()
-    x0, y0, x1, y1 = BOX
-    changed[y0:y1, x0:x1] = 255 - changed[y0:y1, x0:x1]
-    return changed
+from tests.storage.footage import (
+    BOX,
+    clicks,
+    first_click,
+    index_in,
+    invert_every_second,
+    make,
+    picture,
+    psnr,
+    scratch,
+    stamps,
+    subtitle_texts,
+)
 
 
 def pictures(path: Path) -> list[np.ndarray]:
