@@ -7,12 +7,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ROOT ?= data
 PYTEST_ARGS ?=
 
-.PHONY: help demo test check bench clean-venv
+.PHONY: help demo test check audit bench clean-venv
 
 help:
 	@echo "make demo    the whole loop on the shipped library, into $(ROOT)/ (about 6 minutes on 2 cores)"
 	@echo "make test    linters, types, import contracts and all tests (about 35 minutes on 2 cores)"
 	@echo "make check   the linters alone"
+	@echo "make audit   what is installed: pinned, fitting, licences, known weaknesses (looked up where there is a network)"
 	@echo "make bench   ratios against bare loops"
 
 demo: $(VENV)/.installed
@@ -25,6 +26,9 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+audit: $(VENV)/.installed-dev
+	@$(BIN)/python infra/audit.py
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest tests/bench -c tests/bench/pytest.ini -s
@@ -54,7 +58,7 @@ $(VENV)/.installed: pyproject.toml infra/constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) install --quiet --constraint infra/constraints.txt --editable '.[dev,studio]'
+	@$(PIP) install --quiet --constraint infra/constraints.txt --editable '.[dev,studio,s3]'
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	  $(PIP) uninstall --quiet --yes opencv-python; \
 	  $(PIP) install --quiet --no-deps --force-reinstall opencv-python-headless==5.0.0.93; }

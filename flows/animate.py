@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from flows.artifacts import publish, tracked
 from flows.dub import catalogue_renders, outcome_of, show_renders
 from flows.options import Options
+from flows.parameters import Emotion, Intensity, Output, Portrait, SomeModel, Speech
 from flows.run import Result, Run
+from flows.stages import stage_task
 from storage.layout import Root
 from tasks.champion import Model, champion_or_named
 from tasks.config import Config
@@ -18,15 +19,15 @@ from tasks.jobs import Job
 from tasks.library_run import animate_many
 
 
-@flow(name="animate", description="Make a portrait speak.")
+@flow(name="animate", description="Make a portrait speak.", persist_result=True, result_serializer="json")
 def animate(
     options: Options,
-    image: str,
-    audio: str,
-    emotion: str | None = None,
-    intensity: float | None = None,
-    output: str | None = None,
-    model: str | None = None,
+    image: Portrait,
+    audio: Speech,
+    emotion: Emotion = None,
+    intensity: Intensity = None,
+    output: Output = None,
+    model: SomeModel = None,
 ) -> Result:
     """Animate `image` with the speech of `audio`; `emotion` is free text."""
     config = options.config()
@@ -41,11 +42,11 @@ def animate(
         catalogue_renders(rows, config)
     show_renders(run, rows, chosen)
     result = run.finish()
-    publish(result, "animate")
+    publish(result, "animate", run.shown)
     return result
 
 
-@task(name="render portraits", cache_policy=NO_CACHE)
+@stage_task("render portraits", "render")
 def render_portraits(jobs: list[Job], model: Model, config: Config, run_id: str) -> list[dict[str, Any]]:
     """One RENDERS row per portrait, by Ray actors."""
     with tracked("animate", len(jobs), "portraits") as progress:

@@ -1,14 +1,16 @@
-"""What a run leaves in Prefect: progress while it goes on, then a table, a summary and a link to the report."""
+"""What a run leaves in Prefect: progress while it goes on; then tables, words, pictures, links, and its lineage."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import (
+    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
@@ -17,6 +19,9 @@ from prefect.artifacts import (
 )
 
 from flows.console import Progress, cell, duration
+from flows.lineage import record_lineage
+from flows.pages import page_url
+from tasks.report_pictures import pictures_of
 
 UPDATE_EVERY_S = 2.0  # an update is a request to the server
 TABLE_ROWS = 500
@@ -52,8 +57,16 @@ def tracked(title: str, total: int = 0, unit: str = "items") -> Iterator[Tracked
         progress.send(100.0)
 
 
-def publish(result: Mapping[str, Any], command: str) -> None:
-    """The result as artifacts of the current flow run: items as a table, counts as markdown, the report as a link."""
+def publish(result: Mapping[str, Any], command: str, shown: Mapping[str, Any] | None = None) -> None:
+    """What came of the current flow run, for whoever looks at it in Prefect.
+
+    Items, metrics of models and what the gate found as tables, the outcome in words, pictures that need no network, a
+    link to the report; and the lineage of what was made.
+
+    Args:
+        shown: the parts of the run's report (`flows.run.Run.shown`).
+    """
+    shown = shown or {}
     items = [
         {name: cell(entry.get(name)) for name in ("id", "input", "output", "status", "stage", "reason")}
         for entry in result["items"][:TABLE_ROWS]
@@ -62,15 +75,39 @@ def publish(result: Mapping[str, Any], command: str) -> None:
         create_table_artifact(
             items, key=_key(f"{command}-items"), description=f"{command}: every input and its outcome"
         )
-    counts = ", ".join(f"{count} {status}" for status, count in result["counts"].items())
-    create_markdown_artifact(
-        f"**{command}** `{result['run_id']}`: {counts}, {duration(result['seconds'])}", key=_key(f"{command}-summary")
-    )
-    if result.get("report"):
-        create_link_artifact(f"file://{result['report']}", link_text="report", key=_key(f"{command}-report"))
+    if shown.get("evaluation"):
+        measured = [{name: cell(value) for name, value in entry.items()} for entry in shown["evaluation"]]
+        create_table_artifact(
+            measured, key=_key(f"{command}-metrics"), description=result.get("verdict") or f"{command}: metrics"
+        )
+    differences = (shown.get("gate") or {}).get("differences")
+    if differences:
+        judged = [{name: cell(value) for name, value in entry.items()} for entry in differences]
+        create_table_artifact(judged, key=_key(f"{command}-gate"), description=shown["gate"]["reason"])
+    create_markdown_artifact(summary(result, command, shown), key=_key(f"{command}-summary"))
+    report = result.get("report")
+    if report:
+        create_link_artifact(page_url(report), link_text="report", key=_key(f"{command}-report"))
+        for picture in pictures_of(shown, Path(report)):
+            create_image_artifact(picture.uri, key=_key(f"{command}-{picture.key}"), description=picture.title)
     if result.get("dataset_page"):
-        page = f"file://{result['dataset_page']}"
+        page = page_url(result["dataset_page"])
         create_link_artifact(page, link_text=f"dataset {result.get('dataset', '')}", key=_key(f"{command}-dataset"))
+    record_lineage(result, shown)
+
+
+def summary(result: Mapping[str, Any], command: str, shown: Mapping[str, Any]) -> str:
+    """The outcome of a run in Markdown: counts, time, what the gate decided, why nothing was done."""
+    counts = ", ".join(f"{count} {status}" for status, count in result["counts"].items())
+    parts = [f"**{command}** `{result['run_id']}`: {counts}, {duration(result['seconds'])}"]
+    gate, why = shown.get("gate") or {}, result.get("table")
+    if gate:
+        parts.append(f"**{'promoted' if gate.get('promoted') else 'not promoted'}**: {gate.get('reason', '')}")
+    elif isinstance(why, str):
+        parts.append(why)
+    lineage = shown.get("lineage") or {}
+    parts.append("\n".join(f"- {label}: `{value}`" for label, value in lineage.items() if value))
+    return "\n\n".join(part for part in parts if part)
 
 
 def _key(text: str) -> str:

@@ -9,7 +9,17 @@ from typing import Any
 
 import typer
 
-from flows import cli_catalog, cli_consent, cli_data, cli_dub, cli_jobs, cli_studio, cli_verify
+from flows import (
+    cli_catalog,
+    cli_consent,
+    cli_data,
+    cli_dub,
+    cli_jobs,
+    cli_operations,
+    cli_serving,
+    cli_studio,
+    cli_verify,
+)
 from flows.command import ERROR_RESULT, Stop
 from flows.console import emit_json, say, take_stdout
 from flows.options import Options
@@ -34,12 +44,16 @@ def options(
     profile: str | None = typer.Option(None, help="studio (default), sd15, or another file of infra/profiles."),
     json: bool = typer.Option(False, "--json", help="One JSON object on standard output, nothing else."),
     face_pack: str | None = typer.Option(None, help="insightface pack: NAME, DIR or FILE.onnx."),
+    ray: str | None = typer.Option(None, help="Ray cluster: HOST:PORT, auto or local. Default: RAY_ADDRESS, else own."),
 ) -> None:
     """Options before the command; each command takes them too."""
-    context.obj = Options(root=root, profile=profile, json=json, face_pack=face_pack)
+    context.obj = Options(root=root, profile=profile, json=json, face_pack=face_pack, ray=ray)
 
 
-for module in (cli_jobs, cli_dub, cli_data, cli_catalog, cli_studio, cli_verify, cli_consent):
+GROUPS = (
+    cli_jobs, cli_serving, cli_dub, cli_data, cli_catalog, cli_studio, cli_verify, cli_consent, cli_operations,
+)  # fmt: skip
+for module in GROUPS:
     module.add_to(APP)
 
 

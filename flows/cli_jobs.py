@@ -1,4 +1,4 @@
-"""Commands that run a flow: demo, preprocess, train, evaluate, nightly; and doctor and up."""
+"""Commands that run a flow: demo, preprocess, train, evaluate, nightly; and doctor."""
 
 from __future__ import annotations
 
@@ -142,20 +142,9 @@ def nightly(
     return finished(run_flow(options, "nightly", "nightly", sources=places, dataset=dataset))
 
 
-def up(
-    options: Options,
-    port: Annotated[int, typer.Option("--port", help="Port of the Prefect server.")] = 4200,
-    cron: Annotated[str, typer.Option("--cron", help="When the nightly deployment runs (UTC).")] = "0 2 * * *",
-) -> Outcome:
-    """A local Prefect server with the deployments served, and a Ray head; until interrupted."""
-    from flows.up import serve_here
-
-    return serve_here(options, port, cron)
-
-
 COMMANDS: dict[str, Command] = {
     "demo": demo, "doctor": doctor, "preprocess": preprocess, "train": train, "evaluate": evaluate,
-    "nightly": nightly, "up": up,
+    "nightly": nightly,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import typer
 from flows.console import duration, table
 from flows.options import Options
 from flows.server import prefect_api
+from storage.addresses import check_address
 from storage.errors import UsageError
 from storage.fetching import is_remote, local_path
 
@@ -70,7 +71,13 @@ def existing(path: Path | None) -> Any:
 
 
 def existing_source(place: str) -> str:
-    """A local path whole, an address as it is; what lies there is found out when it is listed."""
+    """A local path whole, an address as it is; what lies there is found out when it is listed.
+
+    Raises:
+        UsageError: nothing is there, or an address carries a password, which would stand in the run's parameters.
+    """
+    if is_remote(place):
+        check_address(place)
     return place if is_remote(place) else str(existing(Path(local_path(place))))
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
 
-from flows.console import emit, emit_json
+from flows.console import emit, emit_json, say
 from flows.options import Options
+from storage.errors import DubwrightError
+from storage.layout import Root
 
 ERROR_RESULT: dict[str, Any] = {
     "run_id": None, "counts": {"ok": 0, "rejected": 0, "failed": 0}, "items": [], "report": None, "seconds": 0.0,
@@ -26,6 +29,26 @@ class Stop(Exception):
         self.code = code
 
 
+@contextlib.contextmanager
+def _in_step(root: Root) -> Iterator[None]:
+    """Let a command find what other machines did to a remote root, and leave there what it did, whatever it came to."""
+    if root.is_local:
+        yield
+        return
+    from storage.mirror import bring, publish
+
+    bring(root.create())
+    try:
+        yield
+    except BaseException:
+        try:
+            publish(root)
+        except DubwrightError as error:  # what ended the command is the error to be told
+            say(f"not published: {error}")
+        raise
+    publish(root)
+
+
 def listing(items: list[dict[str, Any]], started: float, **more: Any) -> dict[str, Any]:
     """The result of a command that looks things up: each row an item with its columns."""
     entries = [{"status": "ok", **row} for row in items]
@@ -38,8 +61,23 @@ _SHARED = (
     ("profile", str | None, None, ("--profile",), "studio (default), sd15, or another file of infra/profiles."),
     ("json", bool, False, ("--json",), "One JSON object on standard output, nothing else."),
     ("face_pack", str | None, None, ("--face-pack",), "insightface pack: NAME, DIR or FILE.onnx."),
+    ("ray", str | None, None, ("--ray",), "Ray cluster: HOST:PORT, auto or local. Default: RAY_ADDRESS, else its own."),
     ("settings", list[str] | None, None, ("--set",), "Another value of params.yaml: --set render.steps=4."),
 )
+
+
+def words_of(options: Options) -> list[str]:
+    """Options as words of a command line."""
+    words: list[str] = []
+    for name, kind, _, flags, _ in _SHARED:
+        value = getattr(options, name)
+        if kind is bool:
+            words += [flags[0]] * bool(value)
+        else:
+            values = value if isinstance(value, (list, tuple)) else [value] if value else []
+            words += [word for entry in values for word in (flags[0], str(entry))]
+    return words
+
 
 Command = Callable[..., tuple[dict[str, Any], str, int]]
 
@@ -56,7 +94,8 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
             shared = {entry[0]: given.pop(entry[0]) for entry in _SHARED}
             shared["settings"] = tuple(shared["settings"] or ())
             options = Options(**shared).over(context.obj or Options())
-            result, text, code = function(options, **given)
+            with _in_step(options.place()):
+                result, text, code = function(options, **given)
             if options.json:
                 emit_json(result)
             elif text:

@@ -14,8 +14,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any, Self
 
+from storage.masking import masked
+
 PLAIN_EVERY_S = 5.0  # how often a progress line is repeated where there is no terminal
 STATUS_MARKS = {"ok": "ok", "rejected": "rejected", "failed": "FAILED"}
+
+_COMMANDS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+_COMMANDS |= {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""Control characters, and those that turn the direction of writing."""
 
 _results: IO[str] | None = None
 
@@ -32,6 +38,10 @@ def take_stdout() -> None:
 
 def emit(text: str) -> None:
     """Write a result for people to standard output."""
+    _write(masked(printable(text)))
+
+
+def _write(text: str) -> None:
     stream = _results or sys.stdout
     stream.write(text + "\n")
     stream.flush()
@@ -39,13 +49,19 @@ def emit(text: str) -> None:
 
 def emit_json(value: Mapping[str, Any]) -> None:
     """Write the one JSON object of `--json` to standard output; what JSON cannot say (NaN, infinity) becomes null."""
-    emit(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    _write(masked(json.dumps(plain(value), ensure_ascii=False, allow_nan=False)))
 
 
 def say(text: str) -> None:
     """Write a line about what goes on to standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(masked(printable(text)) + "\n")
     sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal would obey (escape sequences, reversed writing) told by its code instead: names of
+    files and captions come from outside."""
+    return text.translate(_COMMANDS)
 
 
 class Progress:
@@ -176,17 +192,18 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON can hold of a value: NaN and infinity as null, arrays as lists, paths and others as text."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
+        return {str(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_plain(entry) for entry in value.tolist()] if hasattr(value, "tolist") else [_plain(e) for e in value]
+        return [plain(entry) for entry in value.tolist()] if hasattr(value, "tolist") else [plain(e) for e in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (str, int, bool)):
         return value
     if hasattr(value, "item"):
-        return _plain(value.item())
+        return plain(value.item())
     return str(value)

@@ -25,7 +25,12 @@ from tasks.studio import LIBRARY
 DATASET = "library"
 
 
-@flow(name="demo", description="Preprocess, retrain, evaluate, gate, dub, catalog and report, on the shipped library.")
+@flow(
+    name="demo",
+    description="Preprocess, retrain, evaluate, gate, dub, catalog and report, on the shipped library.",
+    persist_result=True,
+    result_serializer="json",
+)
 def demo(options: Options) -> Result:
     """Run everything once, in a few minutes, on what comes with the project."""
     config = demo_config(options)
@@ -67,7 +72,7 @@ def demo(options: Options) -> Result:
     show_renders(run, renders, best)
     show_dataset(run, built, DATASET)
     result = run.finish(table=final_table(run, renders, comparison), promoted=comparison.promoted)
-    publish(result, "demo")
+    publish(result, "demo", run.shown)
     return result
 
 

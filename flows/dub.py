@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from flows.artifacts import publish, tracked
 from flows.options import Options
+from flows.parameters import Emotion, Intensity, Manifest, Output, SomeModel, Speakers, Tracks, Video
 from flows.run import Result, Run, item
+from flows.stages import stage_task
 from storage.catalog import Catalog
 from storage.layout import Root
 from tasks.champion import Model, champion_or_named
@@ -19,17 +20,19 @@ from tasks.library_run import dub_many
 from tasks.sealing import check_provenance
 
 
-@flow(name="dub", description="Dub one video, or every row of a manifest.")
+@flow(
+    name="dub", description="Dub one video, or every row of a manifest.", persist_result=True, result_serializer="json"
+)
 def dub(
     options: Options,
-    video: str | None = None,
-    audio: list[str] | None = None,
-    emotion: str | None = None,
-    intensity: float | None = None,
-    speakers: str | None = None,
-    output: str | None = None,
-    manifest: str | None = None,
-    model: str | None = None,
+    video: Video = None,
+    audio: Tracks = None,
+    emotion: Emotion = None,
+    intensity: Intensity = None,
+    speakers: Speakers = None,
+    output: Output = None,
+    manifest: Manifest = None,
+    model: SomeModel = None,
 ) -> Result:
     """Dub `video` with `audio`, or the rows of `manifest`, with `model` (default: the champion)."""
     config = options.config()
@@ -46,17 +49,17 @@ def dub(
         catalogue_renders(rows, config)
     show_renders(run, rows, chosen)
     result = run.finish()
-    publish(result, "dub")
+    publish(result, "dub", run.shown)
     return result
 
 
-@task(name="plan library", cache_policy=NO_CACHE)
+@stage_task("plan library")
 def plan_library(*given: Any) -> list[Job]:
     """The rows of a manifest, or the one video."""
     return jobs_of(*given)
 
 
-@task(name="render library", cache_policy=NO_CACHE)
+@stage_task("render library", "render")
 def render_library(jobs: list[Job], model: Model, config: Config, run_id: str) -> list[dict[str, Any]]:
     """One RENDERS row per job, by Ray actors that load the models once; what is finished already is not done again."""
     with tracked("dub", len(jobs), "videos") as progress:
@@ -66,7 +69,7 @@ def render_library(jobs: list[Job], model: Model, config: Config, run_id: str) -
         )  # fmt: skip
 
 
-@task(name="catalog renders", cache_policy=NO_CACHE)
+@stage_task("catalog renders")
 def catalogue_renders(rows: list[dict[str, Any]], config: Config) -> None:
     """Rows into the catalog; one that stands there already is replaced, not doubled."""
     Catalog(config.root).upsert("renders", rows)

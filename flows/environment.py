@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 PRIVATE = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9/",  # it reports that it may not report, from `ray start`
     "DVC_NO_ANALYTICS": "1",
     "ORT_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -36,8 +38,12 @@ PATIENT = {
     "RAY_worker_niceness": "0",  # the default of 15 starves the workers wherever anything else runs
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # the default of 2 s costs a short training run as much again
 }
-# Ray's token check is for clusters that others can reach; a Ray started here listens on this machine only.
-LOCAL_RAY = {"RAY_AUTH_MODE": "disabled"}
+LOCAL_RAY = {
+    # Whatever its name says, it is the switch between a Ray that others can reach, which listens on all networks, and
+    # one of this machine alone, which listens on loopback (`tasks.loopback`).
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "disabled",  # its token check is for clusters that others can reach
+}
 
 
 def set_defaults() -> None:
@@ -54,7 +60,14 @@ def set_defaults() -> None:
 def keep_state_in(root: Path) -> None:
     """Let Prefect keep its database and settings under `root`, so that nothing is written outside it.
 
-    Call before Prefect is imported. A PREFECT_HOME or PREFECT_API_URL that the user has set stays in force.
+    Call before Prefect is imported. A PREFECT_HOME or PREFECT_API_URL that the user has set stays in force. The folder
+    is its owner's alone: the database holds what is in Prefect's blocks.
     """
-    if not os.environ.get("PREFECT_API_URL"):
-        os.environ.setdefault("PREFECT_HOME", str(root / ".prefect"))
+    os.environ.setdefault("PREFECT_LOCAL_STORAGE_PATH", str(root / ".prefect" / "storage"))  # results of runs
+    if os.environ.get("PREFECT_API_URL") or os.environ.get("PREFECT_HOME"):
+        return
+    home = root / ".prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # of somebody else, who has decided otherwise
+        home.chmod(0o700)
+    os.environ["PREFECT_HOME"] = str(home)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from flows.artifacts import publish, tracked
 from flows.options import Options
+from flows.parameters import Dataset, ModelName
 from flows.run import Result, Run, item
+from flows.stages import stage_task
 from storage import versions
 from storage.atomic import write_json
 from storage.catalog import Catalog
@@ -22,8 +23,8 @@ from storage.layout import Root
 from storage.registry import Registry
 from tasks.champion import Model, champion_or_named
 from tasks.config import Config
-from tasks.evaluate import better
 from tasks.evaluate import evaluate as measure
+from tasks.evaluate_gate import Verdict, judge
 from tasks.evaluate_grid import held_out_grid, write_sheet
 from tasks.published import NOTE, has_counterpart, published_rows
 
@@ -31,7 +32,9 @@ PARTS_OF_EVALUATION = ("evaluate", "faces", "audio", "render")
 """Sections of the configuration that a metric table depends on."""
 
 Table = dict[str, Any]
-NOTHING: Table = {"metrics": {}, "spread": {}, "protocol": [], "clips": [], "frames": 0}
+NOTHING: Table = {"metrics": {}, "spread": {}, "protocol": [], "clips": [], "frames": 0, "samples": {}, "vectors": {}}
+TABLES = 2
+"""Counts up when tables hold more: one that was measured before is measured anew."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,24 @@ class Comparison:
     champion: Model | None
     challenger_table: Table
     champion_table: Table
-    promoted: bool
-    reason: str
+    verdict: Verdict
+
+    @property
+    def promoted(self) -> bool:
+        return self.verdict.promoted
+
+    @property
+    def reason(self) -> str:
+        return self.verdict.reason
 
 
-@flow(name="evaluate", description="The metric table of a model on held-out clips.")
-def evaluate(options: Options, model: str, dataset: str) -> Result:
+@flow(
+    name="evaluate",
+    description="The metric table of a model on held-out clips.",
+    persist_result=True,
+    result_serializer="json",
+)
+def evaluate(options: Options, model: ModelName, dataset: Dataset) -> Result:
     """Measure `model` on the held-out clips of `dataset`; the table goes into registry, catalog and report."""
     config = options.config()
     run = Run("evaluate", config, {"model": model, "dataset": dataset})
@@ -73,15 +88,19 @@ def evaluate(options: Options, model: str, dataset: str) -> Result:
     result = run.finish(
         control=str(grid), metrics=table["metrics"], spread=table["spread"], protocol=table["protocol"], **beside(table)
     )  # fmt: skip
-    publish(result, "evaluate")
+    publish(result, "evaluate", run.shown)
     return result
 
 
-@task(name="measure", cache_policy=NO_CACHE)
+@stage_task("measure", "evaluate")
 def measure_model(model: Model, rows: Path, dataset_id: str, config: Config, shuffled: bool = False) -> Table:
     """The metric table of one model. Measured once: the same model, clips and settings give the table that is there."""
     parts = config.hash(*PARTS_OF_EVALUATION)
-    note = Root(config.root).cache / "evaluations" / f"{content_id(model.model_id, dataset_id, parts, shuffled)}.json"
+    note = (
+        Root(config.root).cache
+        / "evaluations"
+        / f"{content_id(TABLES, model.model_id, dataset_id, parts, shuffled)}.json"
+    )
     if note.is_file():
         known: Table = json.loads(note.read_text())
         return known
@@ -91,7 +110,7 @@ def measure_model(model: Model, rows: Path, dataset_id: str, config: Config, shu
     return table
 
 
-@task(name="picture", cache_policy=NO_CACHE)
+@stage_task("picture", "evaluate")
 def control_picture(model: Model, rows: Path, out: Path, config: Config) -> Path:
     """One picture of what each condition changes, on held-out people."""
     write_sheet(out, held_out_grid(model.path, rows, config))
@@ -106,14 +125,15 @@ def compare_models(
         ours = measure_model(challenger, rows, dataset_id, config)
         theirs = measure_model(champion, rows, dataset_id, config) if champion else NOTHING
     except NotFound as error:
-        return Comparison(challenger, champion, NOTHING, NOTHING, False, f"not measured: {error}")
+        return Comparison(challenger, champion, NOTHING, NOTHING, Verdict(False, f"not measured: {error}"))
     if champion is not None and challenger.model_id == champion.model_id:
-        return Comparison(challenger, champion, ours, theirs, False, "the training gave the champion itself")
-    won, reason = better(ours, theirs if champion else None, config)
-    return Comparison(challenger, champion, ours, theirs, won, reason)
+        verdict = Verdict(False, "the training gave the champion itself")
+    else:
+        verdict = judge(ours, theirs if champion else None, config)
+    return Comparison(challenger, champion, ours, theirs, verdict)
 
 
-@task(name="keep metrics", cache_policy=NO_CACHE)
+@stage_task("keep metrics")
 def keep_metrics(model: Model, table: Table, dataset_id: str, config: Config) -> None:
     """The table into the model's registry entry and into the catalog."""
     registry = Registry(config.root)
@@ -134,7 +154,7 @@ def show_comparison(run: Run, comparison: Comparison) -> None:
         evaluation=[{"model": name, **with_spread(table)} for name, table in tables],
         protocol=comparison.challenger_table["protocol"],
         **beside(comparison.challenger_table),
-        gate={"promoted": comparison.promoted, "reason": comparison.reason},
+        gate=comparison.verdict.as_dict(),
     )
 
 

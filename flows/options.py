@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import yaml
+from pydantic import ConfigDict, Field
 
 from storage.errors import UsageError
 from storage.layout import Root
+from storage.masking import masked
 from tasks.config import Config, load_config
 
 
@@ -18,11 +20,17 @@ from tasks.config import Config, load_config
 class Options:
     """The options that every command takes; None where one was not given."""
 
-    root: str | None = None
-    profile: str | None = None
-    json: bool = False
-    face_pack: str | None = None
-    settings: tuple[str, ...] = ()
+    # A server that runs deployments shows these descriptions and refuses names that are not here.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    root: Annotated[str | None, Field(description="Where data lives: a path or an fsspec URI.")] = None
+    profile: Annotated[str | None, Field(description="studio, sd15, or another file of infra/profiles.")] = None
+    json: Annotated[bool, Field(description="Of the command alone: one JSON object on standard output.")] = False
+    face_pack: Annotated[str | None, Field(description="insightface pack: NAME, DIR or FILE.onnx.")] = None
+    settings: Annotated[
+        tuple[str, ...], Field(description="Other values of params.yaml, each NAME=VALUE: render.steps=4.")
+    ] = ()
+    ray: Annotated[str | None, Field(description="Ray cluster to join: HOST:PORT, auto or local.")] = None
 
     def over(self, below: Options) -> Options:
         """These options, and those of `below` where these say nothing."""
@@ -41,9 +49,13 @@ class Options:
             name, equals, value = setting.partition("=")
             if not equals or not name:
                 raise UsageError(f"--set {setting}: not NAME=VALUE", "for example --set render.steps=4")
+            if masked(setting) != setting:  # it would stand in the parameters of the run
+                raise UsageError(f"--set {setting}: holds a secret", "give secrets by the environment")
             overrides[name] = yaml.safe_load(value)
         if self.face_pack:
             overrides["faces.pack"] = self.face_pack
+        if self.ray:
+            overrides["runtime.ray"] = self.ray
         overrides.update({name: value for name, value in more.items() if value is not None})
         return load_config(self.profile or "studio", self.root or "./data", overrides)
 

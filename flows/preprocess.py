@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from flows.artifacts import publish, tracked
 from flows.options import Options
+from flows.parameters import CorpusLayout, DatasetName, Message, RetryFailed, Sources
 from flows.run import Result, Run, item
+from flows.stages import stage_task
 from storage import versions
 from storage.catalog import Catalog
 from storage.errors import NotFound
@@ -29,14 +30,19 @@ PAGE = "dataset"
 """Folder of the dataset's page within a report."""
 
 
-@flow(name="preprocess", description="Build or extend a dataset version from footage.")
+@flow(
+    name="preprocess",
+    description="Build or extend a dataset version from footage.",
+    persist_result=True,
+    result_serializer="json",
+)
 def preprocess(
     options: Options,
-    sources: list[str],
-    dataset: str,
-    message: str = "",
-    corpus_layout: str = AUTO,
-    retry_failed: bool = False,
+    sources: Sources,
+    dataset: DatasetName,
+    message: Message = "",
+    corpus_layout: CorpusLayout = AUTO,
+    retry_failed: RetryFailed = False,
 ) -> Result:
     """Build or extend `dataset` from files and folders; returns the run's result with the version under "dataset", and
     what was done at each step under "steps"."""
@@ -56,17 +62,17 @@ def preprocess(
     show_dataset(run, built, dataset)
     run.show(lineage={"dataset": f"{dataset}@{built.version}"})
     result = run.finish(dataset=f"{dataset}@{built.version}", steps=step_table(built.steps))
-    publish(result, "preprocess")
+    publish(result, "preprocess", run.shown)
     return result
 
 
-@task(name="find sources", cache_policy=NO_CACHE)
+@stage_task("find sources")
 def find_footage(places: list[str], corpus_layout: str = AUTO, root: str | None = None) -> list[Source]:
     """Media files from files, folders, manifests and corpora."""
     return find_sources(places, corpus_layout, root)
 
 
-@task(name="build clips", cache_policy=NO_CACHE)
+@stage_task("build clips", "preprocess")
 def build_clips(
     sources: list[Source], dataset: str, config: Config, run_id: str, message: str = "", retry_failed: bool = False
 ) -> Built:
@@ -82,15 +88,20 @@ def build_clips(
         )
 
 
-@task(name="catalog clips", cache_policy=NO_CACHE)
+@stage_task("catalog clips")
 def catalogue_clips(built: Built, dataset: str, config: Config, run_id: str) -> str:
-    """Rows of the version into the catalog, without their pictures, and the ledger of what the run did."""
+    """Rows of the version into the catalog, without their pictures, and the ledger of what the run did.
+
+    The sources come last: where one is not there, a run was killed before all about it was written down.
+    """
     catalog = Catalog(config.root)
-    catalog.upsert("sources", built.sources)
+    known = {row["source_id"] for row in catalog.each("sources", None, ("source_id",))}
+    fresh = {str(row["source_id"]) for row in built.sources} - known
+    ledger = list(ledger_rows(built, config, run_id, fresh))
+    catalog.upsert("steps", ledger)
     catalog.upsert("clips", built.clips)
     versions.catalogue_version(config.root, f"{dataset}@{built.version}")
-    ledger = list(ledger_rows(built, config, run_id))
-    catalog.upsert("steps", ledger)
+    catalog.upsert("sources", built.sources)
     return f"{len(built.sources)} sources, {len(built.clips)} clips, {len(ledger)} steps of clips"
 
 

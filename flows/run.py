@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.console import duration, say
+from flows.console import duration, plain, say
 from storage.catalog import Catalog
 from storage.ids import code_revision
 from storage.layout import Root
+from storage.masking import masked
+from storage.mirror import bring, publish
 from storage.schema import RUNS, STATUSES, row
 from tasks.config import Config
 from tasks.report import Report, write_report
@@ -49,14 +51,16 @@ class Run:
 
     def __post_init__(self) -> None:
         self.root = Root(self.config.root).create()
+        bring(self.root)
         self.started = datetime.datetime.now(datetime.UTC)
         self._clock = time.monotonic()
         self.run_id = self.run_id or f"{self.started:%Y%m%d-%H%M%S}-{self.command}-{secrets.token_hex(3)}"
         self.folder = self.root.runs / self.run_id
         self.folder.mkdir(parents=True)
         self.shown: dict[str, Any] = {}
+        self.finished = False
         settings = self.folder / "config.json"
-        settings.write_text(self.config.model_dump_json(indent=2))
+        settings.write_text(masked(self.config.model_dump_json(indent=2)))
         say(f"{self.command}: run {self.run_id}, profile {self.config.profile}, configuration in {settings}")
 
     @contextmanager
@@ -99,7 +103,10 @@ class Run:
             "seconds": round(seconds, 3), **more,
         }  # fmt: skip
         self.root.push(self.folder)
-        return result
+        publish(self.root)
+        self.finished = True
+        kept: Result = plain(result)  # a server keeps it as JSON
+        return kept
 
     def _record(self, seconds: float) -> dict[str, Any]:
         counts = self.counts
@@ -107,10 +114,10 @@ class Run:
         given = {name: value for name, value in self.arguments.items() if value not in (None, "", [], False)}
         words = [f"--{name.replace('_', '-')} {_words(value)}" for name, value in given.items()]
         return row(
-            RUNS, run_id=self.run_id, command=" ".join([self.command, *words]), status=status,
-            config=self.config.model_dump_json(), counts=json.dumps(counts), started=self.started, seconds=seconds,
-            report=self.root.relative(self.report), config_hash=self.config.hash(), code_revision=code_revision(),
-            created=datetime.datetime.now(datetime.UTC),
+            RUNS, run_id=self.run_id, command=masked(" ".join([self.command, *words])), status=status,
+            config=masked(self.config.model_dump_json()), counts=json.dumps(counts), started=self.started,
+            seconds=seconds, report=self.root.relative(self.report), config_hash=self.config.hash(),
+            code_revision=code_revision(), created=datetime.datetime.now(datetime.UTC),
         )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ the first flow asks for it. This one dies with its run, and starts while the run
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -26,7 +25,7 @@ from storage.atomic import FileLock
 from storage.errors import DubwrightError
 from storage.layout import Root
 
-PATIENCE_S = 180.0
+PATIENCE_S = 900.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -97,14 +96,19 @@ def start_server(port: int, log: Path, ephemeral: bool) -> subprocess.Popen[byte
     """
     environment = dict(os.environ)
     environment.pop("PREFECT_API_URL", None)  # the server must not take itself for a client of another one
+    # Any page that is open in a browser can send requests to this machine; only the server's own may be answered.
+    for name, value in {"CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}", "CSRF_PROTECTION_ENABLED": "true"}.items():
+        environment.setdefault(f"PREFECT_SERVER_{name}", value)
     if ephemeral:
         environment |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    else:
+        environment.setdefault("PREFECT_UI_URL", f"http://127.0.0.1:{port}")  # for the links in notifications
     app = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "error"]
     with log.open("ab") as sink:
+        words = [sys.executable, "-m", *app, "--host", "127.0.0.1", "--port", str(port)]
         return subprocess.Popen(
-            [sys.executable, "-m", *app, "--host", "127.0.0.1", "--port", str(port)],
-            env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, preexec_fn=die_with_parent,
-        )  # fmt: skip
+            ending_with_parent(words), env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+        )
 
 
 def wait_until_healthy(
@@ -154,6 +158,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether somebody takes connections on that port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def stop(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
     """End a server: ask, then insist."""
     process.terminate()
@@ -164,8 +175,12 @@ def stop(process: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
         process.wait()
 
 
-def die_with_parent() -> None:
-    """For a child process, between fork and exec: end when the parent ends, however that comes about."""
-    # Linux only; elsewhere a killed run leaves its server behind, as Prefect's own would be.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def ending_with_parent(words: list[str]) -> list[str]:
+    """A command line whose process is asked to end when its parent ends, however that comes about."""
+    # Linux only; elsewhere a killed run leaves its server behind, as Prefect's own would be. A small program sets it
+    # and becomes the other: between fork and exec of a process with threads, Python code may wait for ever for a lock.
+    if sys.platform != "linux":
+        return words
+    asked = f"ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})"
+    return [sys.executable, "-I", "-S", "-c", f"import ctypes,os,sys; {asked}; os.execv(sys.argv[1], sys.argv[1:])",
+            *words]  # fmt: skip

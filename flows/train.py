@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from flows.artifacts import publish, tracked
 from flows.console import say
 from flows.evaluate import Comparison, compare_models, show_comparison
 from flows.options import Options
+from flows.parameters import Autoencoder, Corpus, Minutes, SomeDataset, StartModel, Steps, TrainingStage, Workers
 from flows.run import Result, Run, item
+from flows.stages import stage_task
 from storage import versions
 from storage.catalog import Catalog
 from storage.ids import content_id
@@ -35,17 +36,22 @@ ONLY_WATCHED = ("checkpoint_every", "samples_every", "max_loss_ratio", "loss_win
 """Settings of `train` that change what is kept and told of a run, not the run: it goes on under other ones."""
 
 
-@flow(name="train", description="Train a model on a dataset version; promote it if it beats the champion.")
+@flow(
+    name="train",
+    description="Train a model on a dataset version; promote it if it beats the champion.",
+    persist_result=True,
+    result_serializer="json",
+)
 def train(
     options: Options,
-    dataset: str | None = None,
-    init: str | None = None,
-    stage: str = "image",
-    workers: int | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    corpus: str | None = None,
-    autoencoder: str | None = None,
+    dataset: SomeDataset = None,
+    init: StartModel = None,
+    stage: TrainingStage = "image",
+    workers: Workers = None,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    corpus: Corpus = None,
+    autoencoder: Autoencoder = None,
 ) -> Result:
     """Train `stage` on `dataset` (NAME[@VERSION]) or on a rendered `corpus`, from `init` (default: the champion).
 
@@ -56,7 +62,7 @@ def train(
     if stage in EXPERT_STAGES:
         train_expert_stage(run, stage, corpus, minutes, steps)
         result = run.finish(model=run.items[-1]["id"])
-        publish(result, "train")
+        publish(result, "train", run.shown)
         return result
     start = None if autoencoder else champion_or_named(Root(config.root), config, init)
     with run.stage("train") as done:
@@ -75,7 +81,7 @@ def train(
     show_comparison(run, comparison)
     metrics = comparison.challenger_table["metrics"]
     result = run.finish(model=challenger.model_id, promoted=comparison.promoted, verdict=verdict, metrics=metrics)
-    publish(result, "train")
+    publish(result, "train", run.shown)
     return result
 
 
@@ -102,11 +108,11 @@ def fit_or_tell(run: Run, rows: Path, dataset_id: str, start: Model | None, *set
             },
             lineage={"dataset": dataset_id},
         )  # fmt: skip
-        publish(run.finish(), run.command)
+        publish(run.finish(), run.command, run.shown)
         raise
 
 
-@task(name="fit", cache_policy=NO_CACHE)
+@stage_task("fit", "train")
 def fit_model(
     rows: Path,
     dataset_id: str,
@@ -138,7 +144,7 @@ def autoencoder_folder(config: Config, autoencoder: str) -> Path:
     return Path(autoencoder) if Path(autoencoder).is_dir() else Registry(config.root).path(autoencoder)
 
 
-@task(name="register", cache_policy=NO_CACHE)
+@stage_task("register")
 def register_model(
     trained: dict[str, Any], start: Model | None, dataset_id: str, config: Config, stage: str, run_id: str
 ) -> Model:
@@ -163,7 +169,7 @@ def licence_of(registry: Registry, start: Model | None, stage: str) -> str:
     return before if before.endswith(DATA_LICENCE) else "; ".join(filter(None, (before, DATA_LICENCE)))
 
 
-@task(name="gate", cache_policy=NO_CACHE)
+@stage_task("gate")
 def promote_if_better(comparison: Comparison, config: Config) -> str:
     """Make the challenger the champion if it won; says what was decided and why."""
     if not comparison.promoted:
@@ -197,7 +203,7 @@ def train_expert_stage(run: Run, stage: str, corpus: str | None, minutes: float 
     run.show(evaluation=[{"model": stage, **numbers}], lineage={"model id": model_id, "corpus": corpus})
 
 
-@task(name="fit expert", cache_policy=NO_CACHE)
+@stage_task("fit expert", "train")
 def fit_expert(
     stage: str, out: Path, corpus: Path | None, minutes: float | None, steps: int | None, device: str, seed: int
 ) -> dict[str, Any]:

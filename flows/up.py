@@ -1,134 +1,288 @@
-"""`dubwright up`: a lasting Prefect server and a Ray head on this machine, serving the deployments."""
+"""`dubwright up`: Prefect server, worker, deployments and a Ray head on this machine, looked after until its end."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from flows.command import ERROR_RESULT
+from flows.command import ERROR_RESULT, words_of
 from flows.console import say
 from flows.environment import keep_state_in
 from flows.options import Options
-from flows.server import die_with_parent, free_port, is_healthy, start_server, stop, wait_until_healthy
-from storage.errors import ConfigError
+from flows.pages import Pages, served_pages
+from flows.server import (
+    ending_with_parent,
+    free_port,
+    is_healthy,
+    listens,
+    start_server,
+    wait_until_healthy,
+)
+from flows.services import MARK, Service, end_marked, watch
+from storage.atomic import FileLock, write_json
+from storage.errors import ConfigError, DubwrightError, LockHeld
 from storage.layout import Root
+from tasks.config import Config
 
-RAY_PATIENCE_S = 60.0
+RAY_PATIENCE_S = 900.0
+DETACHED_PATIENCE_S = 1800.0
+HERE = {"127.0.0.1", "localhost", "::1"}
+LASTING = {
+    # Slots that a run holds must survive a server that is started again, and be given back when the run is gone.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_WORKER_QUERY_SECONDS": "5",
+    "PREFECT_CLIENT_MAX_RETRIES": "12",  # a server that is started again answers after some seconds
+}
 
 
-def serve_here(options: Options, port: int, cron: str) -> tuple[dict[str, Any], str, int]:
-    """Serve until interrupted. A server or a cluster that PREFECT_API_URL or RAY_ADDRESS names is used, not doubled."""
+@dataclass(frozen=True)
+class Wanted:
+    """What `up` was asked. notify: see `flows.notifications`; None: ROOT/notifications.log."""
+
+    port: int
+    cron: str
+    notify: str | None
+
+
+def state_folder(root: Root) -> Path:
+    """Where what runs on a root leaves its notes and logs."""
+    return root.local / ".prefect"
+
+
+def read_note(root: Root) -> dict[str, Any]:
+    """What the `dubwright up` of this root wrote down about itself; {} where there is nothing."""
+    try:
+        note = json.loads((state_folder(root) / "up.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def lock_of(root: Root) -> FileLock:
+    """Held by the `dubwright up` of a root as long as it lives; the kernel frees it, however that ends."""
+    return FileLock(state_folder(root) / "up.lock", timeout_s=0)
+
+
+def serve_here(options: Options, wanted: Wanted) -> tuple[dict[str, Any], str, int]:
+    """Serve until interrupted. A server (PREFECT_API_URL) or cluster (`--ray`, RAY_ADDRESS) that is named is used.
+
+    Raises:
+        ConfigError: it is up on this root already, or a port is taken.
+        DubwrightError: something does not come up, or does not stay up.
+    """
     started = time.monotonic()
     config = options.config()
     root = Root(config.root).create()
-    url = address = None
-    with suppress(KeyboardInterrupt), ExitStack() as services:
-        url = services.enter_context(lasting_server(root, port))
-        address = services.enter_context(ray_head(root))
-        say(f"Prefect: {url.removesuffix('/api')}\nRay: {address}\nnightly: {cron} UTC, of {root.local / 'incoming'}")
-        say("serving until Ctrl-C")
-        serve_deployments(options, root, cron)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    facts: dict[str, Any] = {}
+    with alone_on(root), suppress(KeyboardInterrupt), ExitStack() as stack:
+        facts = _bring_up(stack, root, config, options, wanted)
+        services = facts.pop("services")
+        say(told(facts))
+        say("serving until Ctrl-C, or `dubwright down`")
+        watch(services)
     seconds = round(time.monotonic() - started, 3)
-    return {**ERROR_RESULT, "seconds": seconds, "prefect": url, "ray": address}, "stopped", 0
+    return {**ERROR_RESULT, "seconds": seconds, **facts}, "stopped", 0
 
 
-def serve_deployments(options: Options, root: Root, cron: str) -> None:
-    """The deployments of prefect.yaml, run by this process; returns when it is interrupted."""
-    from prefect import serve
-    from prefect.deployments.runner import RunnerDeployment
-
-    from flows.dub import dub
-    from flows.nightly import nightly
-    from flows.preprocess import preprocess
-    from flows.train import train
-
-    incoming = root.local / "incoming"
-    incoming.mkdir(exist_ok=True)
-    given = {"options": {"root": root.uri, "profile": options.profile, "face_pack": options.face_pack,
-                         "settings": list(options.settings)}}  # fmt: skip
-    night = {**given, "sources": [str(incoming)], "dataset": "nightly"}
-    deployments = [
-        preprocess.to_deployment("preprocess", parameters=given),
-        train.to_deployment("train", parameters=given, concurrency_limit=1),
-        dub.to_deployment("dub-library", parameters=given, concurrency_limit=1),
-        nightly.to_deployment("nightly", parameters=night, cron=cron, concurrency_limit=1),
-    ]
-    try:
-        # Outside an event loop these are deployments already; their type also covers coroutines.
-        serve(*(entry for entry in deployments if isinstance(entry, RunnerDeployment)), print_starting_message=False)
-    except KeyboardInterrupt:
-        say("stopping")
+def told(facts: dict[str, Any]) -> str:
+    """Where to look, for people."""
+    names = {"prefect": "Prefect", "ray": "Ray", "nightly": "nightly", "reports": "reports", "told": "notifications",
+             "logs": "logs"}  # fmt: skip
+    return "\n".join(f"{label}: {facts[name]}" for name, label in names.items() if facts.get(name))
 
 
 @contextmanager
-def lasting_server(root: Root, port: int) -> Iterator[str]:
-    """A Prefect server with pages and scheduler; other commands on this root find it by ROOT/.prefect/up.json."""
+def alone_on(root: Root) -> Iterator[None]:
+    """Hold the root's lock, and clear away what an `up` that was killed left behind.
+
+    Raises:
+        ConfigError: another one is up.
+    """
+    state_folder(root).mkdir(parents=True, exist_ok=True)
+    try:
+        with lock_of(root):
+            left = read_note(root)
+            if left.get("token") and end_marked(left["token"]):
+                say("ended what an earlier `dubwright up` had left")
+            try:
+                yield
+            finally:
+                (state_folder(root) / "up.json").unlink(missing_ok=True)
+    except LockHeld:
+        note = read_note(root)
+        raise ConfigError(
+            f"dubwright is up on {root} already: {note.get('url', 'it is starting')}", "end it with `dubwright down`"
+        ) from None
+
+
+def _bring_up(stack: ExitStack, root: Root, config: Config, options: Options, wanted: Wanted) -> dict[str, Any]:
+    folder = state_folder(root)
     keep_state_in(root.local)
-    named = os.environ.get("PREFECT_API_URL")
+    token = secrets.token_hex(8)
+    for name, value in LASTING.items():
+        os.environ.setdefault(name, value)
+    os.environ[MARK] = token  # whatever is started from here carries it
+    os.environ.pop("DUBWRIGHT_NOTIFY", None)  # an address can be a key: it is no business of theirs
+    note: dict[str, Any] = {"pid": os.getpid(), "token": token}
+    write_json(folder / "up.json", note)
+    stack.callback(end_marked, token)  # runs last: after everything was asked to end
+
+    named, services = os.environ.get("PREFECT_API_URL"), []
+    url = named or f"http://127.0.0.1:{wanted.port}/api"
     if named:
         wait_until_healthy(named)
-        yield named
-        return
+    else:
+        services.append(_begun(stack, server_service(wanted.port, folder)))
+    os.environ["PREFECT_API_URL"] = url
+    write_json(folder / "up.json", note := {**note, "url": url})
+    address = config.runtime.ray or os.environ.get("RAY_ADDRESS")
+    if not address:
+        port = free_port()
+        address = f"127.0.0.1:{port}"
+        services.append(_begun(stack, ray_service(port, config, folder)))
+        os.environ["RAY_ADDRESS"] = address
+    pages = stack.enter_context(served_pages(root, wanted.port + 1))
+    deployed, heard = _deploy(root, options, wanted, pages, url, owned=not named)
+    services.append(_begun(stack, worker_service(folder)))
+    facts = {
+        "prefect": url.removesuffix("/api"), "ray": address, "reports": pages.url, "told": heard, "logs": str(folder),
+        "nightly": f"{wanted.cron} UTC, of {root.local / 'incoming'}", "deployments": deployed,
+    }  # fmt: skip
+    write_json(folder / "up.json", {**note, "facts": facts})
+    return {**facts, "services": services}
+
+
+def _begun(stack: ExitStack, service: Service) -> Service:
+    stack.callback(service.end)
+    service.begin()
+    return service
+
+
+def _deploy(
+    root: Root, options: Options, wanted: Wanted, pages: Pages, url: str, owned: bool
+) -> tuple[list[str], str | None]:
+    """(deployments, who is told of failures); with a server of our own, runs that died with the last one are closed."""
+    from flows.deployments import close_dead_runs, deploy
+    from flows.notifications import notify_through
+
+    (root.local / "incoming").mkdir(exist_ok=True)
+    if owned and (dead := close_dead_runs()):
+        say(f"{dead} run{'s' * (dead != 1)} had been cut off: marked as crashed")
+    # The worker starts runs where the code lies, so that it is found whether or not the project is installed.
+    where = {"working_dir": str(Path(__file__).resolve().parents[1]), "command": f"{sys.executable} -m prefect.engine"}
+    deployed = deploy(options, cron=wanted.cron, job_variables=where)
+    if wanted.notify:
+        notify_through(wanted.notify)
+        return deployed, "as --notify says"
+    if urlsplit(url).hostname not in HERE:  # a server elsewhere cannot reach an ear on this machine
+        return deployed, None
+    notify_through(pages.ear)
+    return deployed, str(pages.log)
+
+
+def server_service(port: int, folder: Path) -> Service:
+    """The Prefect server, with its pages and its scheduler.
+
+    Raises:
+        ConfigError: a server answers on that port already.
+    """
     url = f"http://127.0.0.1:{port}/api"
     if is_healthy(url):
         raise ConfigError(
             f"a Prefect server answers on port {port} already", "choose another --port, or set PREFECT_API_URL"
         )
-    home = Path(os.environ["PREFECT_HOME"])
-    home.mkdir(parents=True, exist_ok=True)
-    process = start_server(port, home / "server.log", ephemeral=False)
-    note = home / "up.json"
-    os.environ["PREFECT_API_URL"] = url
-    try:
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    log = folder / "server.log"
+
+    def ready(process: subprocess.Popen[bytes]) -> None:
         wait_until_healthy(url, process)
-        note.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-        yield url
-    finally:
-        note.unlink(missing_ok=True)
-        os.environ.pop("PREFECT_API_URL", None)
-        stop(process)
+
+    return Service("Prefect server", lambda: start_server(port, log, ephemeral=False), ready, log)
 
 
-@contextmanager
-def ray_head(root: Root) -> Iterator[str]:
-    """A Ray head on this machine that the served flows join; its address is put into RAY_ADDRESS."""
-    named = os.environ.get("RAY_ADDRESS")
-    if named:
-        yield named
-        return
+def worker_service(folder: Path) -> Service:
+    """The process worker, which starts every run of a deployment in a process of its own."""
+    from flows.deployments import POOL
+
+    words = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never",
+             "--name", f"{socket.gethostname()}-{os.getpid()}"]  # fmt: skip
+    log = folder / "worker.log"
+    return Service("worker", lambda: _spawn([sys.executable, *words], log), lambda process: None, log, patience_s=20.0)
+
+
+def ray_service(port: int, config: Config, folder: Path) -> Service:
+    """A Ray head that the runs join, as wide as one that a run would start for itself."""
     program = shutil.which("ray", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if program is None:
         raise ConfigError("the `ray` program is not beside this Python", "install the project with make")
-    address = f"127.0.0.1:{free_port()}"
-    words = ["start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}",
+    address = f"127.0.0.1:{port}"
+    # One CPU more than there are: to read rows takes a moment of one, which must not wait for a worker to give up its.
+    cpus = config.runtime.num_cpus or len(os.sched_getaffinity(0)) + 1
+    words = [program, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
+             f"--num-cpus={cpus}", f"--object-store-memory={config.runtime.object_store_mb << 20}",
              "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
-    log = root.local / ".prefect" / "ray.log"
+    log = folder / "ray.log"
+
+    def ready(head: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + RAY_PATIENCE_S
+        while time.monotonic() < deadline and head.poll() is None:
+            # To ask costs seconds of a CPU that the head itself wants while it starts: first its port must be open.
+            asked = [program, "status", "--address", address]
+            if listens(port) and subprocess.run(asked, capture_output=True, timeout=RAY_PATIENCE_S).returncode == 0:
+                return
+            time.sleep(0.5)
+        raise ConfigError("the Ray head did not start", f"see {log}, or name a cluster with --ray")
+
+    return Service("Ray head", lambda: _spawn(words, log), ready, log, patience_s=15.0)
+
+
+def _spawn(words: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as sink:
-        head = subprocess.Popen(
-            [program, *words], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, preexec_fn=die_with_parent
-        )
-    try:
-        _wait_for_ray(program, address, head, log)
-        os.environ["RAY_ADDRESS"] = address
-        yield address
-    finally:
-        os.environ.pop("RAY_ADDRESS", None)
-        stop(head, 15)
+        return subprocess.Popen(ending_with_parent(words), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
 
 
-def _wait_for_ray(program: str, address: str, head: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + RAY_PATIENCE_S
-    while time.monotonic() < deadline and head.poll() is None:
-        answer = subprocess.run([program, "status", "--address", address], capture_output=True, timeout=RAY_PATIENCE_S)
-        if answer.returncode == 0:
-            return
-        time.sleep(0.5)
-    raise ConfigError("the Ray head did not start", f"see {log}, or name a cluster in RAY_ADDRESS")
+def detach(options: Options, wanted: Wanted) -> tuple[dict[str, Any], str, int]:
+    """The same in the background: returns as soon as all of it is up.
+
+    Raises:
+        ConfigError: it is up on this root already.
+        DubwrightError: it did not come up.
+    """
+    started = time.monotonic()
+    root = Root(options.config().root).create()
+    with alone_on(root):
+        pass
+    log = state_folder(root) / "up.log"
+    words = [sys.executable, "-m", "flows.cli", "up", "--port", str(wanted.port), "--cron", wanted.cron]
+    environment = dict(os.environ)
+    if wanted.notify:  # not on the command line, where everybody on the machine could read it
+        environment["DUBWRIGHT_NOTIFY"] = wanted.notify
+    begun = log.stat().st_size if log.is_file() else 0
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            [*words, *words_of(options)], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
+            env=environment,
+        )  # fmt: skip
+    while time.monotonic() - started < DETACHED_PATIENCE_S and process.poll() is None:
+        facts = read_note(root).get("facts")
+        if facts:
+            seconds = round(time.monotonic() - started, 3)
+            return {**ERROR_RESULT, "seconds": seconds, **facts}, told(facts), 0
+        time.sleep(0.2)
+    process.terminate()
+    said = log.read_bytes()[begun:].decode(errors="replace").strip().splitlines()
+    raise DubwrightError(f"it did not come up: {said[-1] if said else 'it said nothing'}", f"see {log}")

@@ -75,5 +75,7 @@ def load_action_units(source: str | Path = "studio") -> ActionUnitReader:
     folder = folder / "action_units" if (folder / "action_units").is_dir() else folder
     if not (folder / "config.json").is_file():
         raise MissingEmotion(f"no action-unit reader at {source}", "name the pack 'studio' or train: --stage emotion")
-    model = ActionUnitReader.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
+    model = ActionUnitReader.from_pretrained(
+        str(folder), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+    )
     return model.float().eval().requires_grad_(False)

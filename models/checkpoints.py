@@ -168,6 +168,20 @@ def find_checkpoint(key: str | Checkpoint, root: str | os.PathLike[str]) -> Path
     return folder if entry.loads == "." else folder / entry.loads
 
 
+def check_published(name: str, folder: Path, root: Path | None) -> None:
+    """Whether files in a folder called `name` are the published ones of that entry; other names have no entry.
+
+    Raises:
+        WrongCheckpoint: one is not.
+    """
+    entry = catalogue().get(name)
+    if entry is None:
+        return
+    for file in entry.files:
+        if (folder / file.name).is_file():
+            _check(entry, file, folder / file.name, root or Path.home() / ".cache" / "dubwright")
+
+
 def checkpoint_source(source: str, root: str | os.PathLike[str]) -> str:
     """A source of the configuration as loaders take it: a key of checkpoints.yaml becomes the path of what it names.
 

@@ -131,13 +131,17 @@ def load_face_emotion(source: str | Path = "studio", kind: str = "face") -> Face
     Raises:
         MissingEmotion: there is none.
     """
-    model = FaceEmotion.from_pretrained(str(_folder(source, kind)), local_files_only=True, low_cpu_mem_usage=False)
+    model = FaceEmotion.from_pretrained(
+        str(_folder(source, kind)), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+    )
     return model.float().eval().requires_grad_(False)
 
 
 def load_voice_emotion(source: str | Path = "studio") -> VoiceEmotion:
     """The voice recogniser of a shipped pack or of a folder, float32 on the CPU. Raises MissingEmotion."""
-    model = VoiceEmotion.from_pretrained(str(_folder(source, "voice")), local_files_only=True, low_cpu_mem_usage=False)
+    model = VoiceEmotion.from_pretrained(
+        str(_folder(source, "voice")), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+    )
     return model.float().eval().requires_grad_(False)
 
 

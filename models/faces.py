@@ -25,6 +25,8 @@ from insightface.app import FaceAnalysis
 from insightface.app.common import Face as InsightFace
 from numpy.typing import NDArray
 
+from models.checkpoints import UnusableCheckpoint, WrongCheckpoint, check_published
+from models.data_only import check_onnx
 from models.landmarks106 import derive
 
 PACKS = Path(__file__).parent / "packs"
@@ -183,6 +185,7 @@ class FaceAnalyzer:
     ) -> None:
         self.pack = str(pack)
         self.path = find_pack(pack, root)
+        _check_published(self.pack, self.path, root)
         self.det_thresh = det_thresh
         self._fixed_size = det_size
         self._app = self._load(threads)
@@ -209,6 +212,8 @@ class FaceAnalyzer:
                 f"the face pack {self.path} is empty",
                 "Train it: dubwright train --stage detector, landmarks, recogniser.",
             )
+        for file in sorted(folder.glob("*.onnx")):
+            _check_file(file, self.path)
         try:
             return FaceAnalysis(name=str(folder), allowed_modules=list(TASKS), sess_options=options)
         except AssertionError as error:
@@ -252,6 +257,22 @@ class FaceAnalyzer:
             return None
         face = InsightFace(kps=np.asarray(kps, np.float32))
         return _unit(recogniser.get(_bgr(frame), face))
+
+
+def _check_published(pack: str, folder: Path, root: Path | None) -> None:
+    """The files of a pack that is known by name are those that were published under it. Raises `UnusablePack`."""
+    try:
+        check_published(pack, folder, root)
+    except WrongCheckpoint as error:
+        raise UnusablePack(str(error.args[0]), f"{error.remedy} A pack of your own needs a name of its own.") from error
+
+
+def _check_file(file: Path, pack: Path) -> None:
+    """Raises `UnusablePack` for a network whose weights lie elsewhere, or that is none."""
+    try:
+        check_onnx(file)
+    except UnusableCheckpoint as error:
+        raise UnusablePack(f"cannot load face pack {pack}: {error.args[0]}", error.remedy) from error
 
 
 def _bgr(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

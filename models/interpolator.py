@@ -175,7 +175,9 @@ def load_interpolator(source: str | Path = "studio") -> FrameInterpolator:
         MissingInterpolator: nothing of that name or path exists.
     """
     folder = weights_file(source).parent
-    model = FrameInterpolator.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
+    model = FrameInterpolator.from_pretrained(
+        str(folder), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+    )
     return model.float().eval().requires_grad_(False)
 
 

@@ -14,6 +14,7 @@ from models.action_units import AUS, ActionUnitEncoder
 from models.autoencoder import build_autoencoder
 from models.blending import compose, match_surround
 from models.conditions import AudioProjection, IdentityProjection, MaskEncoder
+from models.data_only import check_folder
 from models.denoiser import build_denoiser
 from models.dub_pipeline import DubPipeline
 from models.emotion import FaceEmotion
@@ -139,13 +140,17 @@ def load_pipeline(folder: str | Path, device: str = "cpu", dtype: torch.dtype = 
 
     Raises:
         FileNotFoundError: the folder holds no pipeline.
+        UnusableCheckpoint: it holds something that could run code.
     """
     if not (Path(folder) / "model_index.json").is_file():
         raise FileNotFoundError(f"{folder} holds no pipeline: model_index.json is missing")
+    check_folder(folder)
     shown = is_progress_bar_enabled()
     disable_progress_bar()  # loading takes half a second
     try:
-        pipeline = DubPipeline.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True)
+        pipeline = DubPipeline.from_pretrained(
+            str(folder), torch_dtype=dtype, local_files_only=True, use_safetensors=True
+        )
     finally:
         if shown:
             enable_progress_bar()

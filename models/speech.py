@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from whisper.audio import HOP_LENGTH, SAMPLE_RATE, log_mel_spectrogram
 
+from models.whisper_files import kept_by_whisper, load_whisper
+
 PACKS = Path(__file__).parent / "packs"
 MEL_RATE = SAMPLE_RATE // HOP_LENGTH  # 100 mel frames a second
 FEATURE_RATE = MEL_RATE // 2  # 50 features a second
@@ -187,25 +189,29 @@ def load_speech_encoder(source: str | Path = "studio", normed_last: bool = False
 
     Args:
         source: the name of a shipped pack ("studio"), a folder written by `SpeechEncoder.save_pretrained`, a
-            checkpoint file in whisper's format, or one of whisper's own model names ("tiny", fetched by whisper).
+            checkpoint file in whisper's format, or one of whisper's own model names ("tiny"), which is looked for where
+            whisper keeps its files. Nothing is downloaded.
         normed_last: of a whisper checkpoint, see `WhisperEncoder`.
     Raises:
         MissingWeights: nothing of that name or path exists.
+        UnusableCheckpoint: the file is not in whisper's format, is cut off, or holds code.
+        WrongCheckpoint: whisper's own file is not the published one.
     """
     path = Path(source)
+    if not path.exists() and str(source) in whisper.available_models():
+        path = kept_by_whisper(str(source))
     if path.is_file():
-        model = whisper.load_model(str(path), device="cpu")
-        return WhisperEncoder(model, normed_last).float().eval().requires_grad_(False)
+        return WhisperEncoder(load_whisper(path), normed_last).float().eval().requires_grad_(False)
     folder = path if path.is_dir() else PACKS / str(source) / "speech"
     if (folder / "config.json").is_file():
-        encoder = SpeechEncoder.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
+        encoder = SpeechEncoder.from_pretrained(
+            str(folder), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+        )
         return encoder.float().eval().requires_grad_(False)
-    if str(source) in whisper.available_models():
-        model = whisper.load_model(str(source), device="cpu")
-        return WhisperEncoder(model, normed_last).float().eval().requires_grad_(False)
     raise MissingWeights(
         f"no speech encoder at {source}",
-        "name the pack 'studio', a folder with config.json and safetensors, or a whisper checkpoint file",
+        "name the pack 'studio', a folder with config.json and safetensors, or a whisper checkpoint file; one of "
+        "whisper's own names is looked for in ~/.cache/whisper, nothing is downloaded",
     )
 
 

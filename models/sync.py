@@ -244,5 +244,7 @@ def load_sync_expert(source: str | Path = "studio") -> SyncExpert:
     folder = path if path.is_dir() else PACKS / str(source) / "sync"
     if not (folder / "config.json").is_file():
         raise MissingSyncExpert(f"no sync expert at {source}", "name the pack 'studio' or train one: --stage sync")
-    expert = SyncExpert.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
+    expert = SyncExpert.from_pretrained(
+        str(folder), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+    )
     return expert.float().eval().requires_grad_(False)

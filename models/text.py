@@ -158,7 +158,7 @@ def load_text(source: str | Path = "studio") -> TextEncoder:
     weights, words = (folder / "text_encoder", folder / "tokenizer") if split else (folder, folder)
     if not (weights / "config.json").is_file():
         raise MissingText(f"no text encoder at {source}", "name the pack 'studio' or a folder with a CLIP text model")
-    tokenizer = AutoTokenizer.from_pretrained(str(words), local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(str(words), local_files_only=True, trust_remote_code=False)
     model = CLIPTextModel.from_pretrained(str(weights), local_files_only=True, use_safetensors=True)
     model = model.float().eval().requires_grad_(False)
     anchors, temperature = None, 0.01

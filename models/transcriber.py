@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.checkpoints import MissingCheckpoint, UnusableCheckpoint
 from models.speech import WhisperEncoder, encode_speech
+from models.whisper_files import load_whisper
 
 WORDS = 51864
 """Least vocabulary that whisper's own tokenizer fits (English only; 51865 and more are multilingual)."""
@@ -73,13 +74,7 @@ def load_transcriber(source: str | Path, device: str = "cpu") -> Transcriber:
             f"no whisper checkpoint at {source}: {found}",
             "Set audio.transcriber to a .pt file of whisper, to whisper_tiny (models/checkpoints.yaml), or to 'none'.",
         )
-    try:
-        model = whisper.load_model(str(files[0]), device=device)
-    except Exception as error:  # what torch's reader raises of a broken file is of many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise UnusableCheckpoint(
-            f"{files[0]} is no whisper checkpoint: {type(error).__name__}: {reason}", "Fetch the published file anew."
-        ) from error
+    model = load_whisper(files[0], device)
     if model.dims.n_vocab < WORDS:
         raise UnusableCheckpoint(
             f"{files[0]} knows {model.dims.n_vocab} words, whisper's tokenizer has {WORDS} or more",

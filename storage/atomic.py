@@ -1,7 +1,8 @@
 """Files that appear whole or not at all, and locks between processes.
 
 Everything is written to ``.NAME.HOST-PID-TOKEN.partial`` beside its destination, flushed to disk, and renamed. A crash
-leaves at most such a partial file, which the next writer of the same destination removes once its writer is gone.
+leaves at most such a partial file, which the next writer of the same destination removes once its writer is gone, or,
+where that one was on another host, after hours.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any
 from storage.errors import LockHeld, StorageFull, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+STALE_S = 6 * 3600.0
+"""A file begun by another host and untouched for so long has lost its writer; clocks of hosts may differ by minutes."""
 _HOST = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:24] or "host"
 
 
@@ -104,23 +107,40 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def clear_partials(target: str | os.PathLike[str]) -> int:
-    """Remove what dead writers of `target` on this host left behind; returns how many."""
+    """Remove what dead writers of `target` left behind; returns how many.
+
+    Of this host's writers it is known which are dead; what other hosts began (nodes of a cluster, which come and go)
+    and have not touched for `STALE_S` is taken for dead too.
+    """
     target = Path(target)
     removed = 0
-    prefix = f".{target.name}.{_HOST}-"
+    prefix = f".{target.name}."
     if not target.parent.is_dir():
         return 0
     for left in target.parent.iterdir():
         if not (left.name.startswith(prefix) and left.name.endswith(".partial")):
             continue
-        pid = left.name.removeprefix(prefix).split("-", 1)[0]
-        if pid.isdigit() and not _alive(int(pid)):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-            removed += 1
+        host, dash, rest = left.name.removeprefix(prefix).partition("-")
+        pid = rest.split("-", 1)[0]
+        if not (dash and host.isalnum() and pid.isdigit()):
+            continue
+        if _alive(int(pid)) if host == _HOST else _touched(left) > time.time() - STALE_S:
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+        removed += 1
     return removed
+
+
+def _touched(place: Path) -> float:
+    """When a file, or any file of a folder, was last written to; seconds since 1970."""
+    moments = [time.time()]  # where it went meanwhile
+    for path in (place, *place.rglob("*")):
+        with contextlib.suppress(OSError):
+            moments.append(path.stat().st_mtime)
+    return max(moments[1:] or moments)
 
 
 @contextlib.contextmanager

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from storage.masking import masked
+
 
 class DubwrightError(Exception):
     """Something went wrong that the user can understand.
 
     Args:
-        message: the cause, one sentence, naming the file or the option.
+        message: the cause, one sentence, naming the file or the option. Secrets in it are masked.
         remedy: what to do about it, one sentence; may be empty.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        super().__init__(masked(message))
+        self.message = masked(message)
+        self.remedy = masked(remedy)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.remedy})" if self.remedy else self.message
@@ -156,6 +158,7 @@ def outcome(error: BaseException, stage: str = "") -> dict[str, Any]:
             status="rejected", measure=error.measure, value=_float(error.value), threshold=_float(error.threshold),
             reason=reason, error_type=None,
         )  # fmt: skip
+    columns["reason"] = masked(columns["reason"])
     return columns
 
 

@@ -1,9 +1,9 @@
 """Footage that lies in an object store: listed there, and brought here a file at a time while it is read.
 
-An address is any URI that fsspec knows (``s3://bucket/prefix``, ``gs://``, ``memory://``). Its files are kept under
-``cache/fetched/STAMP/`` of the root, where STAMP tells one content of an address from another, so that several steps
-and workers share one copy. A copy is locked while it is read; those that nobody reads make room for others, the one
-longest unread first.
+An address is a URI of an object store that fsspec knows (`storage.addresses`: ``s3://bucket/prefix``, ``gs://``, …).
+Its files are kept under ``cache/fetched/STAMP/`` of the root, where STAMP tells one content of an address from another,
+so that several steps and workers share one copy. A copy is locked while it is read; those that nobody reads make room
+for others, the one longest unread first.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import fsspec.core
 
+from storage.addresses import check_address
 from storage.atomic import written_aside
 from storage.errors import ConfigError, DubwrightError, InputFailed, InputRejected
 from storage.ids import content_id
@@ -142,10 +143,10 @@ def make_room(folder: Path, limit: int) -> int:
 @contextmanager
 def _locked(place: Path, how: int) -> Iterator[bool]:
     """The place's lock, shared by readers or held alone; False where the place was removed while one waited for it."""
-    place.mkdir(parents=True, exist_ok=True)
     try:
+        place.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(place / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):  # removed between one call and the next, mkdir's own look included
         yield False
         return
     try:
@@ -234,6 +235,7 @@ _DISK_FULL = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT: `written_aside` explains th
 
 
 def _store(uri: str) -> tuple[Any, str]:
+    check_address(uri)
     try:
         filesystem, path = fsspec.core.url_to_fs(uri)
     except (ImportError, ValueError) as error:

@@ -6,9 +6,11 @@ The same bytes, parameters and versions give the same id on every machine, so th
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import os
+import stat
 import struct
 import subprocess
 import time
@@ -103,8 +105,16 @@ def remembered(
 
     Args:
         kind: name of what is computed.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
     """
     file = Path(path)
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode) and not file.is_dir():  # a device never ends, a pipe never begins
+            raise OSError(errno.EINVAL, "is no regular file", str(file))
+    except ValueError as error:
+        raise OSError(errno.EINVAL, f"is no name of a file ({error})", str(file)) from error
     before = _fingerprint(file)
     if (kind, *before) in _known_digests:
         return _known_digests[kind, *before]
@@ -135,8 +145,8 @@ def _sha256(file: Path) -> str:
 
 
 def _fingerprint(file: Path) -> tuple[int, ...]:
-    stat = file.stat()
-    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    found = file.stat()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 @functools.cache

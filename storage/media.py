@@ -14,7 +14,7 @@ from storage.media_probe import AudioInfo, MediaInfo, VideoInfo, probe
 from storage.media_report import RewriteReport
 from storage.media_rewrite import VideoRewriter, rewrite_video
 from storage.media_sound import write_sound
-from storage.media_write import write_video
+from storage.media_write import as_held, write_video
 
 __all__ = [
     "ANIMATE",
@@ -25,6 +25,7 @@ __all__ = [
     "RewriteReport",
     "VideoInfo",
     "VideoRewriter",
+    "as_held",
     "check_encodable",
     "file_size",
     "frame_times",

@@ -15,6 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from storage.atomic import written_aside
 from storage.errors import UsageError
+from storage.media_planes import Converter
 from storage.media_track import AudioTrack
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -72,7 +73,7 @@ def write_video(
             "libx264", rate=exact, time_base=base, options={"preset": preset, "crf": str(crf)}
         )
         stream.width, stream.height = width, height
-        stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+        stream.pix_fmt = _format(width, height)
         context = stream.codec_context
         context.time_base, context.thread_count = base, threads
         context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1
@@ -83,10 +84,7 @@ def write_video(
         for count, rgb in enumerate(_chain(first, iterator)):
             if rgb.shape != (height, width, 3) or rgb.dtype != np.uint8:
                 raise ValueError(f"frame {count} is {rgb.dtype}{rgb.shape}, the first was uint8{(height, width, 3)}")
-            frame = reformatter.reformat(
-                VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"), format=stream.pix_fmt,
-                dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1,
-            )  # fmt: skip
+            frame = _sampled(reformatter, rgb, stream.pix_fmt)
             stamp = count if times is None else max(stamp + 1, round(next(times) / base))
             frame.pts, frame.time_base = stamp, base
             container.mux(stream.encode(frame))
@@ -96,6 +94,26 @@ def write_video(
         if track is not None:
             track.finish()
     return target
+
+
+def as_held(rgb: np.ndarray) -> np.ndarray:
+    """A picture uint8 RGB [H,W,3] as a file of `write_video` would hold it if encoding lost nothing: colours are kept
+    at half the resolution where both sides are even."""
+    frame = _sampled(VideoReformatter(), rgb, _format(rgb.shape[1], rgb.shape[0]))
+    frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
+    return Converter().rgb(frame)
+
+
+def _format(width: int, height: int) -> str:
+    return "yuv444p" if width % 2 or height % 2 else "yuv420p"
+
+
+def _sampled(reformatter: VideoReformatter, rgb: np.ndarray, pix_fmt: str) -> VideoFrame:
+    """A frame in the pixel format that is written, BT.709."""
+    return reformatter.reformat(
+        VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"), format=pix_fmt,
+        dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -10,23 +10,21 @@ Weights are safetensors (ONNX for face packs) and nothing else: formats that run
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from storage.atomic import FileLock, directory_written_aside, write_json
 from storage.errors import InputFailed, NotFound
-from storage.ids import code_revision, content_id, file_sha256
-from storage.layout import Root
+from storage.ids import code_revision, content_id
+from storage.layout import Root, is_inside
+from storage.model_files import folder_sha256, model_files
+from storage.names import check_name
 from storage.schema import MODELS, row
-
-_WEIGHTS = {".safetensors", ".onnx"}
-_RUN_CODE = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npz", ".npy", ".h5", ".py"}
-_LEFT_OUT = {"__pycache__", ".git", ".DS_Store"}
 
 
 class Registry:
@@ -67,11 +65,13 @@ class Registry:
             training: the columns ``train_…``.
 
         Raises:
+            UsageError: the name cannot be a name.
             InputFailed: the folder is missing, has no weights, or has weights in a format that runs code.
             StorageFull: the disk is full; the registry is as it was.
         """
+        check_name(name)
         source = Path(path)
-        files = _files(source)
+        files = model_files(source)
         sha256, size = folder_sha256(source)
         model_id = content_id("model", sha256)
         with self._locked():
@@ -80,6 +80,7 @@ class Registry:
                 if metrics:
                     known["metrics"] = _json({**json.loads(known["metrics"] or "{}"), **metrics})
                     write_json(self._row_path(model_id), known)
+                    self._root.push(self._row_path(model_id))
                 return model_id
             with directory_written_aside(self._folder / model_id) as partial:
                 for file in files:
@@ -106,9 +107,24 @@ class Registry:
                 **(training or {}),
             )
             write_json(self._row_path(model_id), entry)
-        self._root.push(self._folder / model_id)
-        self._root.push(self._row_path(model_id))
+            self._root.push(self._folder / model_id)
+            self._root.push(self._row_path(model_id))
         return model_id
+
+    def note(self, model: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """Add to the metrics of a model; returns its row.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        model_id = self.show(model)["model_id"]
+        with self._locked():
+            known = self._read(model_id)
+            assert known is not None
+            known["metrics"] = _json({**json.loads(known["metrics"] or "{}"), **metrics})
+            write_json(self._row_path(model_id), known)
+        self._root.push(self._row_path(model_id))
+        return self.show(model_id)
 
     def models(self, name: str | None = None) -> list[dict[str, Any]]:
         """MODELS rows, by name and version; `promoted` tells the champions; `created` is a datetime."""
@@ -144,9 +160,19 @@ class Registry:
         return fitting[0]
 
     def path(self, model: str) -> Path:
-        """Folder of a model (as for `show`), to be given to `from_pretrained`."""
+        """Folder of a model (as for `show`), to be given to `from_pretrained`.
+
+        Raises:
+            NotFound: there is none.
+            InputFailed: its row leads out of the registry: rows are files, which may have come from elsewhere.
+        """
         entry = self.show(model)
         folder = self._root.resolve(entry["path"])
+        if not is_inside(folder, self._folder):
+            raise InputFailed(
+                str(self._row_path(entry["model_id"])), f"says that its model lies at {entry['path']!r}",
+                "restore it from a backup", stage="models", error_type="UnsafePath",
+            )  # fmt: skip
         return self._root.pull(folder)
 
     def champion(self, name: str) -> dict[str, Any] | None:
@@ -201,13 +227,16 @@ class Registry:
                 error_type="Changed",
             )  # fmt: skip
 
-    def _locked(self) -> FileLock:
-        return FileLock(self._folder / ".lock", 120)
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with FileLock(self._folder / ".lock", 120), self._root.lease("models"):
+            yield
 
     def _row_path(self, model_id: str) -> Path:
         return self._folder / f"{model_id}.json"
 
     def _read(self, model_id: str) -> dict[str, Any] | None:
+        self._root.renew(self._row_path(model_id))
         try:
             entry: dict[str, Any] = json.loads(self._row_path(model_id).read_text())
             return entry
@@ -215,8 +244,7 @@ class Registry:
             return None
 
     def _rows(self) -> list[dict[str, Any]]:
-        if not self._root.is_local:
-            self._root.pull(self._folder)
+        self._root.pull_records(self._folder)
         return [json.loads(path.read_text()) for path in sorted(self._folder.glob("*.json"))]
 
     def _complete(self, entry: dict[str, Any], champions: Mapping[str, str]) -> dict[str, Any]:
@@ -229,8 +257,10 @@ class Registry:
         return str(self._pointer(name)["champion"])
 
     def _pointer(self, name: str) -> dict[str, Any]:
+        path = self._folder / "champions" / f"{name}.json"
+        self._root.renew(path)
         try:
-            pointer: dict[str, Any] = json.loads((self._folder / "champions" / f"{name}.json").read_text())
+            pointer: dict[str, Any] = json.loads(path.read_text())
             return pointer
         except FileNotFoundError:
             return {"champion": "", "history": []}
@@ -239,36 +269,6 @@ class Registry:
         path = self._folder / "champions" / f"{name}.json"
         write_json(path, pointer)
         self._root.push(path)
-
-
-def folder_sha256(folder: str | os.PathLike[str]) -> tuple[str, int]:
-    """SHA-256 over the sorted relative names and the bytes of a folder's files, and their size in bytes."""
-    digest, size = hashlib.sha256(), 0
-    place = Path(folder)
-    for file in _files(place):
-        digest.update(f"{file.relative_to(place).as_posix()}\n{file_sha256(file)}\n".encode())
-        size += file.stat().st_size
-    return digest.hexdigest(), size
-
-
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputFailed(str(folder), "there is no such model folder", "check the path", stage="models")
-    files = sorted(
-        path for path in folder.rglob("*") if path.is_file() and not _LEFT_OUT & set(path.relative_to(folder).parts)
-    )
-    refused = [path for path in files if path.suffix.lower() in _RUN_CODE]
-    if refused:
-        raise InputFailed(
-            str(refused[0]), "weights in this format can run code when they are loaded",
-            "save the model with safe_serialization (safetensors)", stage="models", error_type="UnsafeFormat",
-        )  # fmt: skip
-    if not any(path.suffix.lower() in _WEIGHTS for path in files):
-        raise InputFailed(
-            str(folder), "it holds no weights (*.safetensors, *.onnx)", "save the model with save_pretrained",
-            stage="models", error_type="NoWeights",
-        )  # fmt: skip
-    return files
 
 
 def _standing(history: list[dict[str, Any]]) -> list[str]:

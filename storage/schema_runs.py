@@ -31,6 +31,7 @@ RENDERS = table(
     field("review", TEXT, "", "why the quality gate kept the output back; empty: it did not"),
     field("model_id", TEXT, "", "the MODELS row"),
     field("dataset_id", TEXT, "", "the dataset version that the model was trained on"),
+    field("replaced_by", TEXT, "", "render_id of the dub that has taken its place since, by another model or settings"),
     field("source_sha256", TEXT, "", "SHA-256 of the video"),
     field("audio_sha256", TEXT, "", "SHA-256 of the dub track"),
     field("seed", COUNT, "", "seed of the noise"),

@@ -10,16 +10,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from storage.atomic import FileLock, write_json
-from storage.errors import NotFound, UsageError
+from storage.errors import InputFailed, NotFound
 from storage.layout import Root
+from storage.names import check_name
 
 _LOCK_S = 300.0
+_VERSION = re.compile(r"[0-9a-z]+")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Version:
 def list_versions(root: Root | str | os.PathLike[str], dataset: str | None = None) -> list[Version]:
     """All versions of a dataset, or of all datasets, oldest first."""
     place = Root(root)
+    if dataset:
+        check_name(dataset)
     names = [dataset] if dataset else sorted(p.name for p in place.datasets.glob("*") if (p / "refs.json").is_file())
     found = []
     for name in names:
@@ -67,12 +72,13 @@ def show_version(root: Root | str | os.PathLike[str], spec: str) -> Version:
 
     Raises:
         NotFound: there is none, or the beginning fits several.
+        UsageError: NAME cannot be a name.
     """
     place = Root(root)
     name, _, wanted = spec.partition("@")
+    check_name(name)
     folder = place.datasets / name
-    if not place.is_local and not (folder / "refs.json").is_file():
-        place.pull(folder / "refs.json")
+    place.renew(folder / "refs.json")
     refs = read_refs(folder)
     if not refs["history"]:
         raise _no_dataset(place, name)
@@ -100,12 +106,23 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def read_refs(folder: Path) -> dict[str, Any]:
-    """{"current", "history", "tags"} of a dataset's folder; empty ones where there is no dataset."""
+    """{"current", "history", "tags"} of a dataset's folder; empty ones where there is no dataset.
+
+    Raises:
+        InputFailed: what it calls a version is none: versions become folders, and a root may be somebody else's.
+    """
     try:
         refs: dict[str, Any] = json.loads((folder / "refs.json").read_text())
-        return refs
     except FileNotFoundError:
         return {"current": "", "history": [], "tags": {}}
+    told = [*refs["history"], *refs["tags"].values(), *([refs["current"]] if refs["current"] else [])]
+    wrong = next((version for version in told if not _VERSION.fullmatch(str(version))), None)
+    if wrong is not None:
+        raise InputFailed(
+            str(folder / "refs.json"), f"names {wrong!r} as a version, which it cannot be", "restore it from a backup",
+            stage="datasets", error_type="Damaged",
+        )  # fmt: skip
+    return refs
 
 
 def write_refs(folder: Path, refs: dict[str, Any]) -> None:
@@ -142,16 +159,6 @@ def read_version(folder: Path, version: str, refs: dict[str, Any]) -> Version:
 def dataset_exists(root: Root | str | os.PathLike[str], name: str) -> bool:
     """Whether a dataset of this name has a version here."""
     return (Root(root).datasets / name / "refs.json").is_file()
-
-
-def check_name(name: str) -> None:
-    """Refuse what cannot be a dataset's or a tag's name.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name[0] in ".-":
-        raise UsageError(f"{name!r} cannot be a name", "use letters, digits, dashes, dots and underscores")
 
 
 def _no_dataset(place: Root, name: str) -> NotFound:

@@ -25,6 +25,7 @@ from storage.atomic import directory_written_aside, write_json
 from storage.errors import DubwrightError, UsageError
 from storage.ids import code_revision
 from storage.layout import Root
+from storage.names import check_name
 from storage.schema import SCHEMAS
 from storage.shards import iter_tables, places_file, write_places
 from storage.version_diff import Diff, compare
@@ -32,7 +33,6 @@ from storage.version_dvc import add, altered, dvc_repo, restore
 from storage.version_index import INDEX
 from storage.version_refs import (
     Version,
-    check_name,
     dataset_exists,
     describe_version,
     list_versions,
@@ -92,7 +92,8 @@ def commit_version(
     place = Root(root)
     check_name(dataset)
     folder = place.datasets / dataset
-    with locked(folder):
+    with locked(folder), place.lease(f"dataset-{dataset}"):
+        place.renew(folder / "refs.json")
         refs = read_refs(folder)
         before = show_version(place, f"{dataset}@{base}").path if base else folder / refs["current"]
         if base:
@@ -116,8 +117,8 @@ def commit_version(
             refs["history"].append(version)
         refs["current"] = version
         write_refs(folder, refs)
-    for path in (folder / version, folder / f"{version}.json", places_file(folder / version), folder / "refs.json"):
-        place.push(path)
+        for path in (folder / version, folder / f"{version}.json", places_file(folder / version), folder / "refs.json"):
+            place.push(path)
     return version
 
 
@@ -173,7 +174,7 @@ def make_whole(place: Root, folder: Path) -> list[str]:
         place.pull(places_file(folder))
     if not folder.is_dir():
         restore(place, folder)
-        return ["all files"]
+        return ["all files"] if place.is_local else []
     wrong = altered(place, folder)
     if wrong is None and place.is_local and (folder / INDEX).is_dir() and _named(place, folder) != folder.name:
         wrong = ["rows"]  # DVC's cache is gone; but the name tells what the rows were
@@ -221,10 +222,12 @@ def checkout_version(root: AnyRoot, spec: str, *, make_current: bool = True) -> 
     with locked(folder):
         restored = make_whole(place, chosen.path)
         if make_current:
-            refs = read_refs(folder)
-            refs["current"] = chosen.version
-            write_refs(folder, refs)
-            place.push(folder / "refs.json")
+            with place.lease(f"dataset-{chosen.dataset}"):
+                place.renew(folder / "refs.json")
+                refs = read_refs(folder)
+                refs["current"] = chosen.version
+                write_refs(folder, refs)
+                place.push(folder / "refs.json")
     return replace(show_version(place, chosen.dataset_id), restored=tuple(restored))
 
 
@@ -240,11 +243,12 @@ def tag_version(root: AnyRoot, spec: str, tag: str) -> Version:
         raise UsageError(f"tag {tag!r} looks like a version", "use a word")
     chosen = show_version(place, spec)
     folder = place.datasets / chosen.dataset
-    with locked(folder):
+    with locked(folder), place.lease(f"dataset-{chosen.dataset}"):
+        place.renew(folder / "refs.json")
         refs = read_refs(folder)
         refs["tags"][tag] = chosen.version
         write_refs(folder, refs)
-    place.push(folder / "refs.json")
+        place.push(folder / "refs.json")
     _tag_catalog(place, chosen, tag)
     return show_version(place, chosen.dataset_id)
 

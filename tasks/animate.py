@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from models.faces import Face
 from models.landmarks106 import CONTOUR
 from storage import media
+from storage.atomic import clear_partials
 from storage.errors import InputRejected
 from storage.ids import file_sha256
+from storage.layout import Root
 from storage.provenance import stamp
 from storage.schema import RENDERS, row
 from tasks import crops
@@ -26,11 +29,14 @@ from tasks.compose import face_alpha, match_colour, paste, paste_alpha
 from tasks.config import Config
 from tasks.consent import check_face, load_consent
 from tasks.dubber import Dubber, render_key
+from tasks.dubbing.delivery import deliver, judged
 from tasks.dubbing.finishing import emotion_columns, provenance_facts
+from tasks.dubbing.place import Place
 from tasks.dubbing.rendering import window_renderer
-from tasks.measure import sync_confidence
+from tasks.measure import Measured, measured_lips
 from tasks.moods import Moods
 from tasks.portraits import read_portrait
+from tasks.quality_gate import render_columns
 from tasks.sealing import render_seal
 from tasks.voice import VoiceTrack
 from tasks.windows import WindowRenderer
@@ -52,10 +58,11 @@ def animate_image(
     run_id: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Writes `out` (whole or not at all), as long as the track, and returns its RENDERS row, status ok.
+    """Writes `out` (whole or not at all), as long as the track, and returns its RENDERS row.
 
     The largest face speaks, with an emotion that may change (`tasks.moods`). The picture is shrunk where its longer
-    side exceeds `render.max_portrait_px`.
+    side exceeds `render.max_portrait_px`. What the quality gate does not let pass (sync, identity, the picture beside
+    the face; flicker and seam are ratios to moving footage, which there is none of) goes into the folder `review`.
 
     Raises:
         InputRejected: no face in the picture, no sound in `audio`, or this face may not be animated.
@@ -71,6 +78,8 @@ def animate_image(
     digests = (file_sha256(image), file_sha256(audio))
     check_face(image, face.embedding, load_consent(config, models.experts.faces))
     key = render_id or render_key(*digests, config, models.model_id, asked.key)
+    unjudged = Place(Root(config.root), key).output(Path(out).suffix)
+    clear_partials(unjudged)
     facts = provenance_facts(key, *digests, config, models)
     voice = models.hear(audio)
     size = int(models.pipeline.config.crop_size)
@@ -90,17 +99,21 @@ def animate_image(
     frames = _frames(still, matrix, original, (alpha, share), renderer, count, config, progress, averaged)
     seal = render_seal(config, facts, image, [audio], "animate")
     media.write_video(
-        out, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
+        unjudged, frames, fps, os.fspath(audio), metadata=stamp(facts), crf=config.render.crf,
         threads=config.runtime.threads, seal=seal.seal if seal else None,
     )  # fmt: skip
     box = crops.crop_box(matrix, size, still.shape[1], still.shape[0])
-    return row(
-        RENDERS, **facts, **_measure(out, still, face, box, voice, models), run_id=run_id, input_uri=os.fspath(image),
+    measured = _measure(unjudged, still, face, box, voice, models)
+    made = row(
+        RENDERS, **facts, **render_columns(measured, config.gate), run_id=run_id, input_uri=os.fspath(image),
         audio_uri=os.fspath(audio), output_uri=os.fspath(out), status="ok", stage="animate", frames=count, fps=fps,
         duration_s=count / fps, width=still.shape[1], height=still.shape[0], faces=1, windows=renderer.windows,
         seconds=time.perf_counter() - started, attempts=1, created=datetime.datetime.now(datetime.UTC),
         **emotion_columns(moods, count / fps, models.experts),
     )  # fmt: skip
+    made = judged(made, config.gate, os.fspath(out), "animate")
+    deliver(unjudged, Path(made["output_uri"]))
+    return made
 
 
 def _largest_face(path: str | os.PathLike[str], still: NDArray[np.uint8], config: Config, models: Dubber) -> Face:
@@ -154,25 +167,27 @@ def _measure(
     box: tuple[int, int, int, int],
     voice: VoiceTrack,
     models: Dubber,
-) -> dict[str, Any]:
-    """Sync, identity and PSNR outside the face's box, of the output's first seconds as decoded."""
+) -> Measured:
+    """Sync, identity and PSNR outside the face's box, of the output's first seconds as decoded; the picture counts in
+    the colour sampling of the output."""
     matrix, (x0, y0, x1, y1) = crops.crop_matrix(face.kps), box
     pictures, times, cosines, squares, count = [], [], [], 0.0, 0
-    outside = np.ones(still.shape[:2], dtype=bool)
+    outside, held = np.ones(still.shape[:2], dtype=bool), media.as_held(still)
     outside[y0:y1, x0:x1] = False
     for index, pts_s, frame in media.iter_frames(out, end_s=_MEASURED_S):
         pictures.append(crops.warp(frame, matrix))
         times.append(pts_s)
         if index % 25 == 0:
-            apart = frame[outside].astype(np.float64) - still[outside]
+            apart = frame[outside].astype(np.float64) - held[outside]
             squares, count = squares + float(np.square(apart).sum()), count + apart.size
             embedding = models.experts.faces.embed(frame, face.kps)
             if embedding is not None and face.embedding is not None:
                 cosines.append(float(embedding @ face.embedding))
-    moments = np.array(times, dtype=np.float64)
-    return {
-        "sync_confidence_after": sync_confidence(np.stack(pictures), moments, voice, models.experts),
-        "outside_psnr_db": float(10 * np.log10(_PEAK / max(squares / count, 1e-9))) if count else None,
-        "identity_cosine": float(np.mean(cosines)) if cosines else None,
-        "identity": face.embedding,
-    }  # fmt: skip
+    lips = measured_lips(np.stack(pictures), np.array(times, dtype=np.float64), voice, models.experts)
+    return Measured(
+        sync_after=lips.confidence if lips else None,
+        sync_offset=lips.offset_frames if lips else None,
+        outside_psnr_db=float(10 * np.log10(_PEAK / max(squares / count, 1e-9))) if count else None,
+        identity_cosine=float(np.mean(cosines)) if cosines else None,
+        identity=face.embedding,
+    )

@@ -17,7 +17,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from storage.errors import ConfigError
+from tasks.config_nightly import Nightly, Promotion
 from tasks.config_rights import Consent, Provenance
+from tasks.config_runtime import Runtime
 from tasks.config_sections import (
     Audio,
     Captions,
@@ -28,12 +30,12 @@ from tasks.config_sections import (
     People,
     Preprocess,
     Render,
-    Runtime,
     Section,
     Shots,
     Tracks,
     Train,
 )
+from tasks.config_serving import Serving
 
 
 def settings_folder(code: Path, prefix: Path) -> Path:
@@ -46,7 +48,7 @@ PARAMS = PROJECT / "params.yaml"
 PROFILES = PROJECT / "infra" / "profiles"
 
 
-_SHAPE_NOTHING = {"root", "runtime", "provenance", "consent"}
+_SHAPE_NOTHING = {"root", "runtime", "serving", "provenance", "consent", "promotion", "nightly"}
 
 
 class Config(Section):
@@ -66,7 +68,10 @@ class Config(Section):
     gate: Gate = Gate()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    promotion: Promotion = Promotion()
+    nightly: Nightly = Nightly()
     runtime: Runtime = Runtime()
+    serving: Serving = Serving()
 
     def hash(self, *parts: str) -> str:
         """20 hex digits over every value that shapes a result: all but those in `_SHAPE_NOTHING`.
@@ -101,6 +106,15 @@ def load_config(
         values = _merge(values, _read(source))
     values = _merge(values, {"profile": profile, "root": str(root)})
     return _validate(_merge(values, _nest(overrides or {})))
+
+
+def config_from_json(text: str) -> Config:
+    """The configuration of `Config.model_dump_json`, of this or of an older run.
+
+    Raises:
+        ConfigError: it has settings that there are no more.
+    """
+    return _validate(json.loads(text))
 
 
 def _read(path: Path) -> dict[str, Any]:

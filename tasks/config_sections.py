@@ -293,41 +293,9 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    clips: Count = Field(default=4, description="held-out clips rendered")
+    clips: Count = Field(default=8, description="held-out clips rendered")
     emotion_clips: Count = Field(default=2, description="of these in all emotions; each costs thirty renderings")
     seconds: float = Field(default=2.0, gt=0, description="length rendered of each clip; seconds")
     steps: Count | None = Field(default=2, description="denoising steps; null: as for render.steps")
     seeds: tuple[int, ...] = (0,)
     split: Literal["train", "val", "test"] = "val"
-    min_gain: float = Field(default=0.0, description="how much the gate's score must exceed the champion's")
-
-
-class Runtime(Section):
-    """Where and how wide it runs. Shapes no result, so it is no part of the hash."""
-
-    num_cpus: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="CPUs given to a Ray started here; 0: what is there"
-    )
-    actors: Annotated[int, Field(ge=0)] = Field(default=0, description="worker actors; 0: one for every CPU")
-    gpus: float = Field(
-        default=0.0, ge=0, description="share of a GPU that each preprocessing worker takes for its networks; 0: none"
-    )
-    in_process: bool = Field(default=False, description="work in this process, one item after the other, without Ray")
-    threads: Count = Field(default=1, description="threads of torch and onnxruntime in each worker")
-    batch_windows: Count = Field(
-        default=1, description="windows of several files that a render worker gives the model at once; more for a GPU"
-    )
-    object_store_mb: Annotated[int, Field(ge=80)] = Field(default=256, description="Ray's object store; MiB")
-    fetched_mb: Count = Field(default=20_480, description="copies kept of footage from object stores; MiB")
-    max_restarts: Annotated[int, Field(ge=0)] = Field(default=2, description="times a dead worker is started again")
-    max_task_retries: Annotated[int, Field(ge=0)] = Field(default=1, description="tries more when a worker died")
-    max_attempts: Count = Field(default=2, description="tries after which an item that kills its worker is left out")
-    clip_limit_s: Seconds = Field(
-        default=300.0,
-        description="longest that a step may take for a clip, or a film without a frame; seconds; 0: none",
-    )
-    price_per_cpu_hour: Scale | None = Field(
-        default=None, description="for the costs of a plan; any currency for an hour of a CPU; null: no costs"
-    )
-    price_per_gpu_hour: Scale | None = Field(default=None, description="the same for an hour of an accelerator")
-    price_per_gb_month: Scale | None = Field(default=None, description="the same for a month of 1e9 bytes kept")

@@ -149,7 +149,7 @@ def estimate_dub(jobs: Sequence[Job], config: Config, workers: int = 0, *, model
     todo = [_todo(job, moods, looks[job.video], known) for job, moods in wanted if job.video not in broken]
     rates = dub_rates(known.rows, config)
     notes = _notes(rates, counts[CHANGED], len(looks), looked) if todo else []
-    return _total(root, config, rates, todo, workers or workers_here(config), notes, {
+    return _total(root, config, rates, todo, workers or workers_here(config, "render"), notes, {
         "jobs": len(jobs), "finished": counts[FINISHED], "kept_back": counts[KEPT_BACK],
         "rejected": counts[REJECTED], "refused": refused, "unreadable": unreadable,
     })  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.checkpoints import UnusableCheckpoint
 from models.interpolator import FrameInterpolator
 from models.pipeline import DubPipeline, load_pipeline
 from models.speech import SpeechEncoder, WhisperEncoder
@@ -61,6 +62,8 @@ def load_dubber(
     except FileNotFoundError as error:
         remedy = "train one, or import one with `dubwright models import`"
         raise ConfigError(f"{place}: no model here", remedy) from error
+    except UnusableCheckpoint as error:
+        raise ConfigError(str(error.args[0]), error.remedy) from error
     pipeline.set_progress_bar_config(disable=True)
     speech = speech_of(pipeline, config)
     between = configured_interpolator(config)

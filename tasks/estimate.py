@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from storage.catalog import Catalog
 from storage.errors import DubwrightError
@@ -206,10 +207,20 @@ def _looks(sources: Sequence[Source]) -> tuple[list[tuple[Source, Glance]], floa
     return looks, sum(_size(source.uri) for source in sources) / looked if looked else float(every)
 
 
-def workers_here(config: Config) -> int:
-    """Workers that a run on this machine has, where there is enough to do."""
+def workers_here(config: Config, kind: Literal["preprocess", "render"] = "preprocess") -> int:
+    """Workers that a run has, where there is enough to do: on this machine, or on the cluster that is named."""
     runtime = config.runtime
-    return 1 if runtime.in_process else runtime.actors or max(0, runtime.num_cpus - 1) or len(os.sched_getaffinity(0))
+    told = getattr(runtime.resources, kind).workers or runtime.actors
+    if runtime.in_process or told:
+        return 1 if runtime.in_process else told
+    from tasks import cluster  # Ray takes a second to import
+    from tasks.cluster_room import has_gpus, needs_of, workers_for
+
+    if cluster.address(config) is None:
+        return max(0, runtime.num_cpus - 1) or len(os.sched_getaffinity(0))
+    cluster.join(config)
+    needs = needs_of(config, kind, on_gpu=None if kind == "preprocess" else has_gpus())
+    return workers_for(sys.maxsize, kind, needs, config, spare=1)
 
 
 def _seen(root: Root) -> dict[str, tuple[int, str]]:
@@ -239,7 +250,7 @@ def _again(known: Sequence[Source], seen: Mapping[str, tuple[int, str]], config:
     done = {(row["source_id"], row["step"]) for row in ledger}
     for source in some:
         try:
-            keys = step_keys(steps, Inputs.of(source), config, experts)
+            keys = step_keys(steps, Inputs.of(source, config, fetch=False), config, experts)
         except DubwrightError:
             continue
         for name, key in keys.items():

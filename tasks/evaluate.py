@@ -24,8 +24,7 @@ from models.sync import SyncExpert
 from models.syncnet import SyncNet
 from storage.layout import Root
 from tasks.config import Config
-from tasks.evaluate_control import FRAMES, exchanges, shuffled_sound
-from tasks.evaluate_gate import GATED, HIGHER_IS_BETTER, better
+from tasks.evaluate_control import FRAMES, asked_emotion, exchanges, shuffled_sound
 from tasks.evaluate_interpolation import PROTOCOL as INTERPOLATED
 from tasks.evaluate_interpolation import interpolation
 from tasks.evaluate_measures import Samples, correlation, flicker, frechet_distance, region_psnr
@@ -35,10 +34,7 @@ from tasks.experts import NONE, load_experts, speech_of
 from tasks.training.data import Rows, TrainingClip
 
 __all__ = [
-    "GATED",
-    "HIGHER_IS_BETTER",
     "PROTOCOL",
-    "better",
     "correlation",
     "evaluate",
     "flicker",
@@ -68,6 +64,9 @@ PROTOCOL = {
     "emotion_kept": "share of renderings, no emotion asked for, in which the judge (trained on other people with "
     "another seed, no part of any training) reads the emotion that the clip is labelled with; 16 frames vote",
     "emotion_real": "the same of the clips themselves: what the judge can read at all",
+    "emotion_shown": "probability that the judge gives to an emotion asked for at intensity 3, own sound, first "
+    f"{FRAMES} frames; another one for each clip and seed, in turn; the whole face is repainted if the model was "
+    "trained to",
     "emotion_accuracy": "share of renderings in which the judge reads the emotion that a caption asked for, own sound, "
     f"intensity 3, all eight on the same clips, first {FRAMES} frames; the whole face is repainted if the model was "
     "trained to; chance is 0.125; of the first evaluate.emotion_clips clips",
@@ -90,8 +89,8 @@ PROTOCOL = {
     **INTERPOLATED,
 }
 NO_BRANCH = "the model has no emotion branch"
-_BY_EMOTION = ("emotion_accuracy", "emotion_order", "lse_c_emotion", "lse_c_calm", "control_emotion_change",
-               "control_emotion_lips")  # fmt: skip
+_BY_EMOTION = ("emotion_shown", "emotion_accuracy", "emotion_order", "lse_c_emotion", "lse_c_calm",
+               "control_emotion_change", "control_emotion_lips")  # fmt: skip
 
 
 def evaluate(
@@ -116,8 +115,9 @@ def evaluate(
             condition exchanged at a time (tasks/evaluate_control.py). Takes about four times as long.
     Returns:
         {"metrics": {name: mean}, "spread": {name: standard error over clips and seeds}, "protocol": [sentence...],
-        "clips": ids, "frames": number rendered}. What cannot be measured (no landmarks, no recogniser, no sync expert,
-        too short) is not in "metrics".
+        "clips": ids, "frames": number rendered, "samples": {name: {clip: mean}}, "vectors": {"fid":
+        `Vectors.packed`}}; the last two are what the gate draws from. What cannot be measured (no landmarks, no
+        recogniser, no sync expert, too short) is not in "metrics".
     Raises:
         NotFound: no usable clip in the split.
     """
@@ -132,11 +132,13 @@ def evaluate(
     jobs = [(number, seed) for seed in config.evaluate.seeds for number in range(len(clips))]
     for done, (number, seed) in enumerate(jobs):
         clip = clips[number]
+        samples.clip = clip.clip_id
         started = time.perf_counter()
         rendered = render_clip(pipeline, clip, features[number], config, seed)
         samples.add(fps=len(rendered) / (time.perf_counter() - started))
         samples.add(**meter.measure(clip, rendered))
         rendered_frames += len(rendered)
+        asked_emotion(pipeline, clip, features[number], done, config, seed, meter, samples)
         if shuffled and len(clips) > 1:
             shuffled_sound(pipeline, clips, features, number, config, seed, meter, samples)
         if shuffled:
@@ -154,6 +156,8 @@ def evaluate(
         "protocol": _protocol(metrics, clips, config, pipeline, meter, shuffled),
         "clips": [clip.clip_id for clip in clips],
         "frames": rendered_frames,
+        "samples": samples.by_clip(),
+        "vectors": {"fid": meter.identities.packed()} if "fid" in metrics else {},
     }
 
 

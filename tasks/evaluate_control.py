@@ -71,6 +71,25 @@ def exchanges(
             _lower_emotions(pipeline, clip, features[number], config, seed, meter, samples, frames)
 
 
+def asked_emotion(
+    pipeline: DubPipeline, clip: TrainingClip, features: torch.Tensor, turn: int, config: Config, seed: int,
+    meter: Meter, samples: Samples,
+) -> None:  # fmt: skip
+    """Ask for one emotion at intensity 3, the own sound kept; which one goes by `turn`, through all but neutral.
+
+    One rendering, where `exchanges` takes thirty: the probability that the judge gives it says as much of two models
+    that are compared, because both are asked for the same of the same clips.
+    """
+    if meter.judge is None or not has_emotion_branch(pipeline):
+        return
+    emotion, frames = EMOTIONS[1 + turn % (len(EMOTIONS) - 1)], min(FRAMES, len(shown(clip, config)))
+    whole = bool(pipeline.config.whole_face)
+    rendered = render_clip(
+        pipeline, clip, features, config, seed, frames=frames, emotion=sentence(emotion, 3), whole_face=whole
+    )
+    samples.add(emotion_shown=meter.probability(rendered, emotion))
+
+
 def _recognised(
     meter: Meter, swapped: Frames, clip: TrainingClip, other: TrainingClip, clips: Sequence[TrainingClip]
 ) -> dict[str, float | None]:

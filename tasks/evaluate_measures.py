@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,45 +22,84 @@ MIN_FRAMES = 16
 
 @dataclass
 class Samples:
-    """Values by metric: one for each clip and seed."""
+    """Values by metric and clip: one for each rendering.
 
-    values: dict[str, list[float]] = field(default_factory=dict)
+    clip: id of the clip that is being measured; whoever renders sets it.
+    """
+
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    clip: str = ""
 
     def add(self, **measured: float | None) -> None:
-        """Keep what was measured; None and NaN are not."""
+        """Keep what was measured of the present clip; None and NaN are not."""
         for name, value in measured.items():
             if value is not None and math.isfinite(value):
-                self.values.setdefault(name, []).append(float(value))
+                self.values.setdefault(name, {}).setdefault(self.clip, []).append(float(value))
 
     def means(self) -> dict[str, float]:
-        """The mean of each metric."""
-        return {name: float(np.mean(values)) for name, values in self.values.items()}
+        """The mean of each metric over all renderings."""
+        return {name: float(np.mean(self._all(name))) for name in self.values}
 
     def spreads(self) -> dict[str, float]:
         """The standard error of each mean; 0 where there is one value."""
+        counted = {name: self._all(name) for name in self.values}
         return {
             name: float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
-            for name, values in self.values.items()
+            for name, values in counted.items()
         }
+
+    def by_clip(self) -> dict[str, dict[str, float]]:
+        """metric → clip → mean over its renderings: what two models are compared by, clip by clip."""
+        return {
+            name: {clip: float(np.mean(values)) for clip, values in clips.items()}
+            for name, clips in self.values.items()
+        }
+
+    def _all(self, name: str) -> list[float]:
+        return [value for values in self.values[name].values() for value in values]
 
 
 @dataclass
 class Vectors:
-    """Feature vectors of rendered and of real frames, over all clips, compared as two distributions."""
+    """Feature vectors of rendered and of real frames, over all clips, compared as two distributions.
+
+    clips: id of the clip that each vector is of: those of `rendered`, and those of `real`.
+    """
 
     rendered: list[NDArray[np.float32]] = field(default_factory=list)
     real: list[NDArray[np.float32]] = field(default_factory=list)
+    clips: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
 
-    def add(self, rendered: Sequence[NDArray[np.float32]], real: Sequence[NDArray[np.float32]]) -> None:
+    def add(self, clip: str, rendered: Sequence[NDArray[np.float32]], real: Sequence[NDArray[np.float32]]) -> None:
         """Keep a clip's vectors [D]."""
-        self.rendered += rendered
-        self.real += real
+        for kept, of, vectors in zip((self.rendered, self.real), self.clips, (rendered, real), strict=True):
+            kept.extend(vectors)
+            of.extend([clip] * len(vectors))
 
     def distance(self) -> float | None:
         """Fréchet distance × 100 (the vectors are about of unit size); None below 16 frames on either side."""
         if min(len(self.rendered), len(self.real)) < MIN_FRAMES:
             return None
         return 100 * frechet_distance(np.stack(self.rendered), np.stack(self.real))
+
+    def packed(self) -> dict[str, Any]:
+        """As JSON values, for `unpacked`: the vectors as base64 of little-endian float32, and the clip of each."""
+        sides = zip(("rendered", "real"), (self.rendered, self.real), self.clips, strict=True)
+        return {
+            name: {
+                "width": len(vectors[0]) if vectors else 0,
+                "data": base64.b64encode(np.asarray(vectors, "<f4").tobytes()).decode(),
+                "clips": list(clips),
+            }
+            for name, vectors, clips in sides
+        }
+
+
+def unpacked(packed: Mapping[str, Any], side: str) -> tuple[NDArray[np.float32], list[str]]:
+    """(vectors float32 [N,D], the clip of each) of one side, "rendered" or "real", of `Vectors.packed`."""
+    kept = packed[side]
+    flat = np.frombuffer(base64.b64decode(kept["data"]), "<f4").astype(np.float32)
+    return flat.reshape(len(kept["clips"]), kept["width"]), list(kept["clips"])
 
 
 def embeddings(found: Sequence[Any]) -> list[NDArray[np.float32]]:

@@ -57,12 +57,12 @@ class Meter:
             measured["mouth_correlation"] = correlation(_openings(found), clip.mouth_opening[: len(rendered)])
         if "embedding" in self.faces.gives:
             ours, theirs = embeddings(found), self.identity(real[:: max(1, len(real) // 12)])
-            self.identities.add(ours, theirs)
+            self.identities.add(clip.clip_id, ours, theirs)
             measured["identity"] = mean_cosine(ours, theirs)
         if (result := self.lips(clip, rendered)) is not None and (own := self.lips(clip, real)) is not None:
             measured |= {"lse_c": result.confidence, "lse_d": result.distance, "lse_c_real": own.confidence}
         if self.reader is not None:
-            self.units.add(list(self.action_units(rendered)), list(self.action_units(real)))
+            self.units.add(clip.clip_id, list(self.action_units(rendered)), list(self.action_units(real)))
         if self.judge is not None:
             measured["emotion_kept"] = float(self.feels(rendered) == clip.emotion)
             measured["emotion_real"] = float(self.feels(real) == clip.emotion)
@@ -105,6 +105,13 @@ class Meter:
         logits, level = self.judge(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255)
         share = logits.log_softmax(-1)[:, EMOTIONS.index(emotion)]
         return float(level.mean() + share.mean())
+
+    @torch.no_grad()
+    def probability(self, frames: Frames, emotion: str) -> float:
+        """The judge's mean probability of `emotion` (of EMOTIONS) in frames [T,S,S,3]."""
+        assert self.judge is not None
+        logits, _ = self.judge(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255)
+        return float(logits.softmax(-1)[:, EMOTIONS.index(emotion)].mean())
 
     def action_units(self, frames: Frames) -> NDArray[np.float32]:
         """Intensities float32 [T,20]."""

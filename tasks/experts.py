@@ -61,7 +61,7 @@ def load_experts(config: Config) -> Experts:
     """
     torch.set_num_threads(config.runtime.threads)
     audio, root = config.audio, Root(config.root).local
-    device = "cuda" if config.runtime.gpus and torch.cuda.is_available() else "cpu"
+    device = "cuda" if config.runtime.gpus_of("preprocess") and torch.cuda.is_available() else "cpu"
     experts = Experts(
         faces=load_faces(config),
         sync=_optional(lambda source: load_lips(source, root), audio.sync, "sync is not measured"),
@@ -107,8 +107,8 @@ def speech_of(pipeline: DubPipeline, config: Config) -> SpeechEncoder | WhisperE
     kind, source = pipeline.base.kind, config.audio.speech
     try:
         encoder = load_speech(config, normed_last=kind == "musetalk")
-    except FileNotFoundError as error:
-        raise ConfigError(str(error), "name another speech encoder in audio.speech") from error
+    except (FileNotFoundError, UnusableCheckpoint, WrongCheckpoint) as error:
+        raise ConfigError(str(error.args[0]), "name another speech encoder in audio.speech") from error
     width = pipeline.unet.config.cross_attention_dim
     if kind != "studio" and (not isinstance(encoder, WhisperEncoder) or encoder.width != width):
         raise ConfigError(

@@ -23,6 +23,7 @@ from models.checkpoints import (
     optional_for,
 )
 from models.faces import NON_COMMERCIAL, PACKS, MissingPack, find_pack, licence
+from storage.errors import DubwrightError
 from storage.layout import Root
 from tasks.config import Config
 
@@ -41,7 +42,7 @@ Finding = dict[str, Any]
 def inventory(config: Config) -> list[Finding]:
     """All findings, in the order in which they are best read."""
     return [
-        *_machine(Root(config.root)), *_packages(), *_accelerators(), *_ray(), *_faces(config), *_packs(config),
+        *_machine(Root(config.root)), *_packages(), *_accelerators(), *_ray(config), *_faces(config), *_packs(config),
         *_checkpoints(config),
     ]  # fmt: skip
 
@@ -106,9 +107,25 @@ def _accelerators() -> Iterator[Finding]:
         yield _finding("gpu", "ok", f"{facts.name}, {facts.total_memory / 1e9:.0f} GB")
 
 
-def _ray() -> Iterator[Finding]:
-    address = os.environ.get("RAY_ADDRESS")
-    yield _finding("ray cluster", "ok", address or "none named in RAY_ADDRESS: runs start their own on this machine")
+def _ray(config: Config) -> Iterator[Finding]:
+    """The cluster, where one is named, and whether each of its nodes can take part."""
+    from tasks import cluster
+    from tasks.cluster_nodes import asked_nodes, expected, name_of
+
+    named = cluster.address(config)
+    if named is None:
+        yield _finding("ray cluster", "ok", "none named by --ray or RAY_ADDRESS: runs start their own on this machine")
+        return
+    try:
+        cluster.join(config)
+    except DubwrightError as error:
+        yield _finding("ray cluster", "wrong", error.message, error.remedy)
+        return
+    yield _finding("ray cluster", "ok", named)
+    for node, wrong in asked_nodes(expected(Root(config.root).create())):
+        has = ", ".join(f"{node['Resources'].get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+        detail = "; ".join([has, *(what for what, _ in wrong)])
+        yield _finding(name_of(node), "wrong" if wrong else "ok", detail, wrong[0][1] if wrong else "")
 
 
 def _faces(config: Config) -> Iterator[Finding]:

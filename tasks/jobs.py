@@ -14,11 +14,13 @@ from storage.ids import content_id, file_sha256
 from storage.layout import Root
 from tasks.config import Config
 from tasks.dubber import render_key, settings_key
-from tasks.manifest import SUFFIXES, located, read_table
+from tasks.manifest import SUFFIXES, at_home, located, read_table
 from tasks.moods import CUES, Moods
 
 COLUMNS = ("video", "audio", "emotion", "speakers", "output", "intensity", "priority")
 OUTPUT_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+LONGEST_NAME = 200
+"""Bytes of an output's name: what is written beside it until it is finished has a longer one."""
 
 
 @dataclass(frozen=True)
@@ -233,15 +235,17 @@ def output_place(job: Job, key: str, root: Root) -> Path:
     """
     if job.output is None:
         return root.renders / f"{Path(job.video).stem}.{key[:8]}.mp4"
-    out = Path(job.output).expanduser()
+    out = at_home(job.output)
     problem = remedy = ""
-    if job.confined:
+    if "\0" in job.output or any(len(os.fsencode(part)) > LONGEST_NAME for part in out.parts):
+        problem, remedy = "is no name that a file can have", f"use {LONGEST_NAME} bytes at most, and no null byte"
+    elif job.confined:
         out = (root.renders / out).resolve()
         if not out.is_relative_to(root.renders.resolve()):
             problem, remedy = f"lies outside {root.renders}", "outputs of a manifest are relative to the root's renders"
-    if out.suffix.lower() not in OUTPUT_SUFFIXES:
+    if not problem and out.suffix.lower() not in OUTPUT_SUFFIXES:
         problem, remedy = "is no format that can be written", f"use {', '.join(OUTPUT_SUFFIXES)}"
-    elif out.resolve() in [Path(one).resolve() for one in (job.video, *job.tracks)]:
+    elif not problem and out.resolve() in [Path(one).resolve() for one in (job.video, *job.tracks)]:
         problem, remedy = "is an input itself", "name another output: inputs are never changed"
     if problem and job.confined:
         raise InputRejected("plan", "output", reason=f"the output {job.output} {problem}", remedy=remedy)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from storage import media
@@ -17,10 +18,11 @@ from storage.errors import DubwrightError, InputRejected, outcome
 from storage.ids import content_id
 from storage.layout import Root
 from storage.ledger import Ledger
+from tasks import cluster
 from tasks.config import Config
 from tasks.dubber import model_version
 from tasks.dubbing.looking import Frames
-from tasks.dubbing.pools import Actors, OwnProcess
+from tasks.dubbing.pools import Actors, OwnProcess, device_here, device_of_workers
 from tasks.dubbing.queue import OnStretch, Queue
 from tasks.dubbing.worker import DubWorker, ended_row, failed_row, from_json
 from tasks.jobs import Job, Planned, Planner, digests_of
@@ -74,6 +76,7 @@ def dub_many(
             own = content_id("not begun", kind, job.video, job.audio, job.output, number)
             rows[number] = failed_row(job, run_id, config, outcome(error, "probe"), own)
     for number, task in tasks.items():
+        _fetch_made(root, ledger, task)
         known = ended_row(ledger, task, config.gate, digests_of(root))
         if known is not None:
             rows[number] = known
@@ -81,8 +84,15 @@ def dub_many(
     for done in rows.values():
         tell(done)
     todo = {number: task for number, task in tasks.items() if number not in rows}
-    arguments = (str(model_folder), config.model_dump(mode="json"), version, dataset_id, run_id, str(ledger.path))
-    for number, lost_at in _ended(todo, arguments, config, ledger, _device(device), on_frames, on_stretch):
+    arguments = (
+        os.path.abspath(model_folder),
+        cluster.settings(config),
+        version,
+        dataset_id,
+        run_id,
+        str(ledger.path),
+    )
+    for number, lost_at in _ended(todo, arguments, config, ledger, device, on_frames, on_stretch):
         entry = ledger.last(tasks[number].key)
         if lost_at is None and entry is not None and "row" in entry:
             rows[number] = from_json(entry["row"])
@@ -96,6 +106,14 @@ def dub_many(
             ledger.record(tasks[number].key, "failed", error_type=WORKER_DIED)
         tell(rows[number])
     return [rows[number] for number in range(len(jobs))]
+
+
+def _fetch_made(root: Root, ledger: Ledger, task: Planned) -> None:
+    """Bring a render here that another machine made on this remote root."""
+    entry = ledger.last(task.key)
+    made = (entry or {}).get("row", {}).get("output_uri")
+    if made is not None and not root.is_local and Path(made).is_relative_to(root.local):
+        root.pull(made)
 
 
 animate_many = partial(dub_many, kind="animate")
@@ -123,10 +141,13 @@ def _ended(
     here = config.runtime.in_process or (length_s is not None and length_s <= _SHORT_S)
     if here:  # a single short job is done before Ray has started
         told = on_frames if len(todo) == 1 else None
-        pool: OwnProcess | Actors = OwnProcess(DubWorker(*arguments, device=device, on_frames=told, watched=False))
+        pool: OwnProcess | Actors = OwnProcess(
+            DubWorker(*arguments, device=device_here(device), on_frames=told, watched=False)
+        )
     else:
         count = len(todo) if length_s is None else int(length_s / _WORTH_A_WORKER_S)
-        pool = Actors(arguments, device, config, count)
+        cluster.start(config, _places(todo, arguments[0]))
+        pool = Actors(arguments, device_of_workers(config, device), config, count)
     queue = Queue(todo, pool, config, on_stretch)
     try:
         for number in queue.run():
@@ -144,9 +165,8 @@ def _length_s(todo: dict[int, Planned]) -> float:
         return 0.0
 
 
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _places(todo: dict[int, Planned], model: str) -> Iterator[str]:
+    """Files that workers read and write, wherever they are."""
+    yield os.path.join(model, "model_index.json")
+    for task in todo.values():
+        yield from (task.out, task.job.video, *task.job.tracks)

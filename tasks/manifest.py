@@ -10,7 +10,9 @@ from typing import Any
 
 from storage.errors import UsageError
 from storage.fetching import is_remote, local_path
-from storage.shards import read_rows
+from storage.masking import masked
+from storage.small_tables import read_small_table
+from storage.texts import read_text
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -26,9 +28,9 @@ def read_table(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         raise UsageError(f"{place}: is no manifest", f"give a file that ends in {', '.join(SUFFIXES)}")
     try:
         if place.suffix.lower() == ".parquet":
-            rows = list(read_rows(place))
+            rows = read_small_table(place)
         else:
-            text = place.read_text(encoding="utf-8-sig")
+            text = read_text(place)
             rows = _json_lines(place, text) if place.suffix.lower() == ".jsonl" else _csv(text)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{place}: cannot be read: {error}", "check the path, and that it is UTF-8 text") from error
@@ -48,7 +50,7 @@ def _json_lines(place: Path, text: str) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: of brackets in brackets, thousands deep
             raise UsageError(f"{place}: line {number} is not JSON: {error}", "write one object a line") from error
         if not isinstance(row, dict):
             raise UsageError(f"{place}: line {number} is not a JSON object", "write one object a line")
@@ -63,10 +65,23 @@ def _cell(value: Any) -> Any:
 
 
 def located(value: str | None, beside: Path | str) -> str | None:
-    """A path of a manifest: relative ones lie beside the manifest, a folder or an address. Absolute, or None."""
-    if value is None or is_remote(value):
-        return value
+    """A path of a manifest: relative ones lie beside the manifest, a folder or an address. Absolute, or None.
+
+    Raises:
+        UsageError: a list or a number, which JSON and Parquet can write where a path is asked for.
+    """
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{str(value)[:60]} is no path", "write the name of a file")
+    if value is None:
+        return None
+    if is_remote(value):
+        return masked(value)  # where it has a password, the row says so, and is refused for it
     if isinstance(beside, str) and is_remote(beside) and not value.startswith(("/", "file://")):
         return f"{beside.rstrip('/')}/{value.removeprefix('./')}"
-    place = Path(local_path(value)).expanduser()
+    place = at_home(local_path(value))
     return str(place if place.is_absolute() else (Path(beside) / place).absolute())
+
+
+def at_home(path: str) -> Path:
+    """A path whose ``~/`` is the user's home; other people's homes (``~name``) are not looked up."""
+    return Path(path).expanduser() if path == "~" or path.startswith("~/") else Path(path)

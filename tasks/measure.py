@@ -104,7 +104,7 @@ def measure_render(
         matrices = track_matrices(alignment, crops.CROP_SIZE, piece.segment.track, smooth_s)
         seen = _look(source, out, piece, experts, paster, matrices)
         heard = voices[min(piece.segment.voice, len(voices) - 1)]
-        before, after = (_lips(shown, seen.times, heard, experts) for shown in (seen.before, seen.after))
+        before, after = (measured_lips(shown, seen.times, heard, experts) for shown in (seen.before, seen.after))
         syncs.append((before, after, len(seen.times)))
         flickers.append(flicker_ratio(seen.before, seen.after))
         seams.append(seam_ratio(seen.edges))
@@ -240,18 +240,11 @@ def _edge(
     return seam_energies(before[y0:y1, x0:x1], after[y0:y1, x0:x1], there)
 
 
-def sync_confidence(
-    pictures: NDArray[np.uint8], times: NDArray[np.float64], voice: VoiceTrack, experts: Experts
-) -> float | None:
-    """Sync confidence of aligned crops uint8 [T,128,128,3] at times [T] against the dub track; None without an expert,
-    without speech, or with too few frames."""
-    found = _lips(pictures, times, voice, experts)
-    return None if found is None else found.confidence
-
-
-def _lips(
+def measured_lips(
     pictures: NDArray[np.uint8], times: NDArray[np.float64], voice: VoiceTrack, experts: Experts
 ) -> SyncResult | None:
+    """Sync of aligned crops uint8 [T,128,128,3] at times [T] with the dub track; None without an expert, without
+    speech, or with too few frames."""
     if experts.sync is None or len(times) < WINDOW // 2:
         return None
     start_s = float(times[0]) - _MARGIN_S

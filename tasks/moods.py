@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import InputFailed, UsageError
+from storage.texts import read_text
 from tasks.emotion_degrees import LEAST, MOST, in_degree
 from tasks.experts import Experts
 from tasks.feelings import AUTO, emotions_heard
@@ -26,6 +27,9 @@ from tasks.manifest import SUFFIXES, read_table
 
 CUES = (".vtt", ".srt")
 COLUMNS = ("start_s", "end_s", "emotion", "intensity")
+MOST_BYTES = 4 << 20
+"""Of a file of cues: those of a long film take a tenth."""
+MOST_PARTS = 20_000
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{2}(?:[.,]\d+)?"
 _PART = re.compile(rf"^(\d+(?:\.\d+)?|{_CLOCK})\s*:\s*(\D.*|)$", re.DOTALL)
@@ -174,7 +178,7 @@ def _rows(path: str) -> list[tuple[str, Mood]]:
 def _cues(path: str) -> list[tuple[str, Mood]]:
     """(line n, mood) of the cues of a WebVTT or SubRip file; between cues the face keeps its own expression."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, MOST_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputFailed(path, f"cannot be read: {error}", "give UTF-8 text", stage=_STAGE) from error
     spans: list[tuple[str, Mood, float | None]] = []
@@ -190,7 +194,7 @@ def _cues(path: str) -> list[tuple[str, Mood]]:
         for text in lines[number + 1 :]:
             if not text.strip() or "-->" in text:
                 break
-            said.append(re.sub(r"<[^>]*>", "", text).strip())
+            said.append(re.sub(r"<[^<>]*>", "", text).strip())
         start_s, end_s = (_seconds(match[group], path, name) for group in (1, 2))
         spans.append((name, _worded(path, name, start_s, " ".join(said), None), end_s))
     if not spans:
@@ -218,6 +222,8 @@ def _with_ends(path: str, spans: Sequence[tuple[str, Mood, float | None]]) -> li
 
 def _in_order(source: str, parts: Sequence[tuple[str, Mood]]) -> list[tuple[str, Mood]]:
     """By time. Raises InputFailed where two begin at once: one of them would never be seen."""
+    if len(parts) > MOST_PARTS:
+        raise _unclear(source, f"has {len(parts)} parts, more than {MOST_PARTS}", "let each last longer")
     ordered = sorted(parts, key=lambda part: part[1].start_s)
     for (one, before), (other, after) in pairwise(ordered):
         if before.start_s == after.start_s:

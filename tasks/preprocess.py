@@ -19,15 +19,17 @@ from typing import Any
 from storage import versions
 from storage.atomic import FileLock
 from storage.errors import outcome
+from storage.fetching import local_path
 from storage.ids import content_id
 from storage.layout import Root
 from storage.ledger import Ledger
 from storage.step_parts import OUTCOME
 from tasks import cluster
 from tasks.assembly import Built, Item, assemble, previous_version, verdict_rows
+from tasks.cluster_nodes import died_with_its_node, node_id, node_ids
 from tasks.config import Config
 from tasks.experts import Experts, expert_versions, load_experts
-from tasks.probe import at_hand, probe_source, source_key
+from tasks.probe import at_hand, know_remote, probe_source, source_key
 from tasks.sources import Source
 from tasks.steps.keys import Inputs, step_keys
 from tasks.steps.recipe import STEPS, TRACKS
@@ -51,7 +53,8 @@ class SourceWorker:
         self._config = Config.model_validate(config)
         self._retry = retry
         limit_s = 0.0 if self._config.runtime.in_process else self._config.runtime.clip_limit_s
-        self._watch = Watch(Path(journal), limit_s, self._config.runtime.max_attempts)
+        tries = self._config.runtime.max_attempts
+        self._watch = Watch(Path(journal), limit_s, tries, node_id(), died_with_its_node)
         self._experts: Experts | None = None
 
     def __call__(self, task: dict[str, Any]) -> dict[str, Any]:
@@ -138,11 +141,12 @@ def listed(sources: Sequence[Source], config: Config) -> tuple[list[Item], list[
     items: dict[str, Item] = {}
     repeated = []
     experts = expert_versions(config)
+    know_remote((source for source in sources if source.refused is None), config)
     for source in sources:
-        source_id = source_key(source.uri)
+        source_id = source_key(source.uri, config, fetch=source.refused is None)
         if source.refused is not None:
             source_id = content_id("refused", source_id, source.uri)
-        inputs = Inputs.of(source)
+        inputs = Inputs.of(source, config, fetch=source.refused is None)
         keys = step_keys(STEPS, inputs, config, experts)
         item = Item(source, source_id, inputs.picture, verdict_key(source, source_id, keys, config), keys)
         if source_id in items:
@@ -185,9 +189,11 @@ def _build(
             _tell(on_row, item, store, dataset)
         else:
             todo[item.key] = item
+    if todo and not config.runtime.in_process:
+        cluster.start(config, (local_path(item.source.uri) for item in todo.values()))
     deaths: Counter[str] = Counter()
     while todo:
-        before = {key: journal.last(key) for key in todo}
+        before, nodes = {key: journal.last(key) for key in todo}, node_ids()
         for answer in _answers(list(todo.values()), config, journal.path, retry):
             item = todo.pop(answer["key"])
             state.done.add(item.key)
@@ -199,6 +205,8 @@ def _build(
                 _tell_lost(on_row, item, error, dataset, config)
             else:
                 _tell(on_row, item, store, dataset)
+        if nodes - node_ids():
+            continue  # they went with their nodes: those that are left take them up
         # A pool that lost its workers leaves sources that nobody began: those are no suspects, and get a fresh pool.
         begun = [key for key in todo if journal.last(key) != before[key]]
         deaths.update(begun)
@@ -209,9 +217,9 @@ def _build(
 
 
 def _answers(items: list[Item], config: Config, journal: Path, retry: bool) -> Iterator[dict[str, Any]]:
-    arguments = (config.model_dump(mode="json"), str(journal), retry)
+    arguments = (cluster.settings(config), str(journal), retry)
     rows = [task_of(item) for item in items]
-    yield from cluster.map_rows(rows, SourceWorker, arguments, config, config.runtime.gpus)
+    yield from cluster.map_rows(rows, SourceWorker, arguments, config)
 
 
 def task_of(item: Item) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 from storage import fetching, media
+from storage.contents import Content, content_of, know
 from storage.errors import DubwrightError, InputRejected, outcome
 from storage.ids import code_revision, content_id, file_sha256
 from storage.schema import SOURCES, row
@@ -22,25 +23,47 @@ __all__ = [
     "Source",
     "at_hand",
     "find_sources",
+    "know_remote",
     "limits_of",
     "no_motion",
     "probe_source",
+    "remote_content",
     "source_key",
     "tell_by_address",
 ]
 
 
-def source_key(path: str | os.PathLike[str]) -> str:
-    """The source_id: a hash of the file's bytes; of an address in an object store, of it and what the store says of its
-    content. A file that cannot be read gets one of its name and the error."""
+def source_key(path: str | os.PathLike[str], config: Config | None = None, fetch: bool = True) -> str:
+    """The source_id: a hash of the file's bytes, wherever it lies. A file that cannot be read gets one of its name and
+    the error.
+
+    Args:
+        config: names the root whose cache knows what files in object stores hold.
+        fetch: bring such a file here if that is not known; else, and for one that is too large, the id is a hash of its
+            address and of what the store says of its content.
+    """
     try:
         if fetching.is_remote(os.fspath(path)):
-            return content_id("source", fetching.remote_stamp(os.fspath(path)))
+            known = None
+            with suppress(InputRejected):
+                known = remote_content(os.fspath(path), config or Config(), fetch)
+            return content_id("source", known.sha256 if known else fetching.remote_stamp(os.fspath(path)))
         media.file_size(path)
         return content_id("source", file_sha256(path))
     except (OSError, DubwrightError) as error:
         kind = getattr(error, "error_type", "") or type(error).__name__
         return content_id("unreadable", os.fspath(path), kind)
+
+
+def remote_content(uri: str, config: Config, fetch: bool = True) -> Content | None:
+    """What a file in an object store holds; None where that is not known and it may not be fetched."""
+    return content_of(uri, config.root, config.runtime.fetched_mb << 20, fetch)
+
+
+def know_remote(sources: Iterable[Source], config: Config) -> None:
+    """Find out what files in object stores hold, several at a time."""
+    places = [place for source in sources for place in (source.uri, source.audio) if place is not None]
+    know([place for place in places if fetching.is_remote(place)], config.root, config.runtime.fetched_mb << 20)
 
 
 @contextmanager
@@ -97,7 +120,7 @@ def probe_source(
     """
     started = time.perf_counter()
     values: dict[str, Any] = {
-        "source_id": source_key(source.uri), "dataset": dataset, "uri": source.uri, "speaker": source.speaker,
+        "source_id": source_key(source.uri, config), "dataset": dataset, "uri": source.uri, "speaker": source.speaker,
         "emotion": source.emotion, "intensity": source.intensity, "text": source.text, "split": source.split,
         "licence": source.licence, "consent": source.consent, "attempts": 1, "config_hash": config.hash(),
         "code_revision": code_revision(), "created": datetime.datetime.now(datetime.UTC),

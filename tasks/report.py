@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -24,6 +25,10 @@ from tasks.report_media import Preview, alone, side_by_side
 CLIPS_SHOWN = 36
 RENDERS_SHOWN = 12
 LEFT_OUT_SHOWN = 200
+
+ALLOWED = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'unsafe-inline'"
+"""What a browser may load for a page, whatever stands in it: pictures and films beside it, nothing from elsewhere."""
+ALLOWED_WITH_SCRIPTS = f"{ALLOWED}; script-src 'self' file: 'unsafe-inline'"
 
 Row = Mapping[str, Any]
 
@@ -37,8 +42,8 @@ class Report:
     "losses" [(step, loss)], and "samples", the path of a picture or None. evaluation: one mapping per model, "model"
     and the metrics. control: the path of a picture of what each condition changes, or "". protocol: how it was
     measured. published: rows of others (tasks/published.py), with a note. gate:
-    {"promoted": bool, "reason": str, ...}. lineage: label → value, from the output back to the sources. pages: label →
-    other pages of this report, as seen from its folder.
+    {"promoted": bool, "reason": str, "differences": of `tasks.evaluate_gate.Verdict`, as mappings}. lineage: label →
+    value, from the output back to the sources. pages: label → other pages of this report, as seen from its folder.
     """
 
     run: Row
@@ -74,6 +79,7 @@ def write_report(report: Report, folder: str | os.PathLike[str], root: Root) -> 
         thumbnails=_thumbnails(report, place),
         left_out=_left_out(report),
         metrics=_metric_names(report.evaluation),
+        differences=_differences(report.gate),
         loss_path=_loss_path(report.training.get("losses") or []),
         samples=_copied(report.training.get("samples"), place),
         control=_copied(report.control, place),
@@ -89,6 +95,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     templates.filters.update(number=number, clock=clock, label=label)
+    templates.globals.update(allowed=ALLOWED, allowed_with_scripts=ALLOWED_WITH_SCRIPTS)
     return templates
 
 
@@ -183,7 +190,7 @@ def _preview(source: Path, output: Path, place: Path, name: str) -> Preview:
 
 def _link(output: Path, place: Path) -> str:
     """The whole file as seen from the page, so that a root that is moved as a whole keeps its links."""
-    return Path(os.path.relpath(output, place)).as_posix()
+    return quote(Path(os.path.relpath(output, place)).as_posix())
 
 
 def _thumbnails(report: Report, place: Path) -> list[dict[str, Any]]:
@@ -224,6 +231,16 @@ def _metric_names(evaluation: Sequence[Row]) -> list[str]:
     for row in evaluation:
         names.update(dict.fromkeys(name for name in row if name != "model"))
     return list(names)
+
+
+def _differences(gate: Row) -> list[dict[str, Any]]:
+    """What the gate saw, each with where its interval lies on a line from 0 to 100 that has no difference at 50."""
+    shown = []
+    for one in gate.get("differences", ()):
+        reach = max(abs(one["low"]), abs(one["high"]), 1e-12) * 1.05
+        places = {name: round(50 + 50 * one[name] / reach, 1) for name in ("low", "gain", "high")}
+        shown.append({**one, "at": places})
+    return shown
 
 
 def _loss_path(losses: Sequence[tuple[float, float]], width: float = 600.0, height: float = 120.0) -> str:

@@ -6,21 +6,24 @@ changing one's mind has a price, so a chewing listener does not steal a sentence
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from storage.errors import InputFailed
+from storage.texts import read_text
 from tasks.tracks import Track
 
 Active = dict[int, NDArray[np.bool_]]
 """Track number → bool [T], True in the frames in which this face is dubbed."""
 
+MOST_BYTES = 4 << 20
+"""Of an RTTM file: a turn takes 60, so this is a turn a second for 18 hours."""
 _SMOOTH_S = 0.5
 _FITS, _FIT_UNIT = 0.2, 0.1  # evidence from which on lips fit the sound (tasks.speaking), and what an e-fold is
 _SWITCH_COST = 6.0  # in units of the mean score difference: about a quarter of a second of clear evidence
@@ -42,7 +45,7 @@ def read_rttm(path: str | os.PathLike[str]) -> list[Turn]:
         InputFailed: the file is missing, or a line cannot be read; the error names the line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, MOST_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputFailed(os.fspath(path), f"cannot be read: {error}", "give an RTTM file", stage="speakers") from error
     turns = []
@@ -52,6 +55,8 @@ def read_rttm(path: str | os.PathLike[str]) -> list[Turn]:
             continue
         try:
             start_s, length_s, label = float(fields[3]), float(fields[4]), fields[7]
+            if not (math.isfinite(start_s + length_s) and length_s >= 0):
+                raise ValueError("no time")
         except (IndexError, ValueError) as error:
             raise InputFailed(
                 os.fspath(path), f"line {number} is not RTTM: {line[:60]!r}",

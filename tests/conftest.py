@@ -71,8 +71,13 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from flows.server import prefect_api
 
     with prefect_api(Root(tmp_path_factory.mktemp("prefect")).create()) as ready:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
         ready()
-        yield os.environ["PREFECT_API_URL"]
+        # Tests that import flows have imported Prefect, too, which read its settings then: without this it would start
+        # a server of its own beside this one.
+        with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+            yield os.environ["PREFECT_API_URL"]
 
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

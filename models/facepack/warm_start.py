@@ -8,10 +8,11 @@ those that the layer really sees on training pictures are the ones with which tr
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
+
+from models.data_only import check_onnx
 
 BatchNorm = nn.BatchNorm2d | nn.BatchNorm1d
 
@@ -27,7 +28,7 @@ class _Stored:
 
 def _weights_in_order(path: Path) -> list[_Stored]:
     """The file's convolutions and matrix products with stored weights, in the order in which they are computed."""
-    graph = onnx.load(str(path)).graph
+    graph = check_onnx(path).graph
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type in ("Cast", "Identity") and node.input[0] in stored:  # half weights; biases that are equal

@@ -36,12 +36,12 @@ def deliver(made: Path, place: Path) -> None:
     _move(made, place)
 
 
-def judged(made: dict[str, Any], gate: Gate, out: str) -> dict[str, Any]:
-    """A RENDERS row by the thresholds in force: ok and at its place, or rejected at `review`, in that folder."""
+def judged(made: dict[str, Any], gate: Gate, out: str, stage: str) -> dict[str, Any]:
+    """A RENDERS row by the thresholds in force: ok at `stage` and `out`, or rejected and in the folder of review."""
     findings = judge(Measured(**{name: made[column] for name, column in _COLUMNS.items()}), gate)
     text = review_text(findings)
     if not findings or not gate.keep_back:
-        verdict = {"status": "ok", "stage": "dub", "output_uri": out, "measure": None, "value": None, "threshold": None}
+        verdict = {"status": "ok", "stage": stage, "output_uri": out, "measure": None, "value": None, "threshold": None}
         remarks = {"reason": None} if made["stage"] == REVIEW else {}
         return made | verdict | remarks | {"review": text}
     first = findings[0]

@@ -54,6 +54,10 @@ class _Made:
         first, made = self._held[0]
         return np.asarray(made[index - first])
 
+    def end(self) -> None:
+        """No frame is asked for any more."""
+        self._held = []
+
     def _take(self, stretch: Stretch) -> None:
         made, windows = load_stretch(self._place.stretch(stretch.name), len(stretch), self._size, self._box)
         self.windows += windows
@@ -93,6 +97,7 @@ class Composer:
             self._here[number] = self._plan.matrices(number, self._alignment, self._size, self._smooth_s)
         for number in [number for number in self._here if segments[number].last <= index]:
             del self._here[number]
+            self._made[number].end()
         frame = rgb.copy() if self._here else None
         for number, matrices in self._here.items():
             segment = segments[number]
@@ -164,7 +169,7 @@ def finish(
         created=datetime.datetime.now(datetime.UTC), **emotion_columns(plan.moods[0], info.duration_s, models.experts),
         reason="; ".join([*rewriter.report.remarks(), *plan.remarks]) or None,
     )  # fmt: skip
-    made = judged(made, config.gate, os.fspath(out))
+    made = judged(made, config.gate, os.fspath(out), "dub")
     deliver(unjudged, Path(made["output_uri"]))
     return made
 

@@ -20,6 +20,7 @@ from tasks.dubber import Dubber
 from tasks.dubbing.place import Place
 from tasks.dubbing.saved import (
     DubPlan,
+    Faces,
     load_analysis,
     load_original,
     load_plan,
@@ -32,7 +33,6 @@ from tasks.experts import experts_version
 from tasks.moods import Moods
 from tasks.original_speech import Original, who_spoke
 from tasks.plan import faces_that_count, plan_dub, references_of
-from tasks.references import References
 
 Frames = Callable[[str, int, int], None]
 """Told (what is being done, frames done, frames in all) from time to time."""
@@ -94,7 +94,7 @@ def look(
     with place.claimed(f"{place.key}-plan"):
         if not place.plan.exists():
             original = _original(video, info, analysis, place, found.stem, config, models, progress)
-            plan = _planned(video, info, analysis, original, config, models, tracks, moods, speakers, progress)
+            plan = _planned(video, info, analysis, original, place, config, models, tracks, moods, speakers, progress)
             save_plan(place.plan, plan)
             note(place, LOOK, plan.frames, watch.lap())
     return load_plan(place.plan, analysis)
@@ -132,6 +132,7 @@ def _planned(
     info: media.MediaInfo,
     analysis: Analysis,
     original: Original | None,
+    place: Place,
     config: Config,
     models: Dubber,
     tracks: Sequence[str | os.PathLike[str]],
@@ -156,17 +157,17 @@ def _planned(
             reason="no face that could be dubbed" if not analysis.tracks else "none of the faces in view speaks",
         )  # fmt: skip
     felt = [moods.resolved(track, models.experts) for track in tracks]
-    plan = DubPlan(segments, [], [], len(analysis.tracks), count, felt)
+    plan = DubPlan(segments, Faces(place.plan.parent), [], len(analysis.tracks), count, felt)
     plan.remarks = left_out
     size, alignment = int(models.pipeline.config.crop_size), models.pipeline.base.alignment
-    shown: dict[int, tuple[References, NDArray[np.float32] | None]] = {}
+    known: dict[int, NDArray[np.float32] | None] = {}
     for segment in segments:
         number = segment.track.number
-        if number not in shown:  # all segments of a track look at the same frames
+        if number not in known:  # all segments of a track look at the same frames
             alive()
             matrices = track_matrices(alignment, size, segment.track, config.tracks.smooth_s)
-            shown[number] = references_of(video, segment, size, faces, matrices)
-        references, identity = shown[number]
-        plan.references.append(references)
-        plan.identities.append(None if identity is None else np.asarray(identity, dtype=np.float32))
+            references, identity = references_of(video, segment, size, faces, matrices)
+            plan.shown.keep(number, references)
+            known[number] = None if identity is None else np.asarray(identity, dtype=np.float32)
+        plan.identities.append(known[number])
     return plan

@@ -30,7 +30,8 @@ class Place:
 
     @property
     def plan(self) -> Path:
-        return self.folder / "plan.npz"
+        """Written last: where it is, the pictures that it speaks of are, too."""
+        return self.folder / "plan" / "segments.npz"
 
     def output(self, suffix: str) -> Path:
         """The finished file until it is judged."""

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from storage.errors import WorkersFailed
 from tasks.config import Config
@@ -24,8 +24,17 @@ _RUN = 4
 _ORDER = {FINISH: 0, RENDER: 1, ANIMATE: 1, LOOK: 2}
 WORKER_DIED = "WorkerDied"
 
+Works = Sequence[tuple[Planned, Work]]
 OnStretch = Callable[[int, int, int], None]
 """Told (number of the job, stretches done, stretches in all)."""
+
+
+class Answer(NamedTuple):
+    """What came of works. answers: None where the worker died; blameless: for the loss of its node."""
+
+    works: Works
+    answers: list[dict[str, Any]] | None
+    blameless: bool = False
 
 
 class Pool(Protocol):
@@ -34,11 +43,11 @@ class Pool(Protocol):
     def free(self, kind: str) -> bool:
         """Whether some worker waits for work of this kind."""
 
-    def give(self, kind: str, works: Sequence[tuple[Planned, Work]]) -> None:
+    def give(self, kind: str, works: Works) -> None:
         """To one that waits."""
 
-    def wait(self, timeout_s: float) -> list[tuple[Sequence[tuple[Planned, Work]], list[dict[str, Any]] | None]]:
-        """What came back, with the answers; None where the worker died."""
+    def wait(self, timeout_s: float) -> list[Answer]:
+        """What came back."""
 
 
 @dataclass
@@ -83,8 +92,8 @@ class Queue:
             self._add(Work(number, ANIMATE if task.kind == ANIMATE else LOOK))
         while not all(state.ended for state in self._states.values()):
             self._deal()
-            for works, answers in self.pool.wait(_AGAIN_S):
-                yield from self._came_back(works, answers)
+            for answer in self.pool.wait(_AGAIN_S):
+                yield from self._came_back(*answer)
             now = time.monotonic()
             while self._later and self._later[0][0] <= now:
                 self._add(heapq.heappop(self._later)[2], counted=True)
@@ -117,7 +126,11 @@ class Queue:
         task = self.tasks[work.number]
         heapq.heappush(self._ready[work.kind], (-task.job.priority, work.number, self._count, work))
 
-    def _came_back(self, works: Sequence[tuple[Planned, Work]], answers: list[dict[str, Any]] | None) -> Iterator[int]:
+    def _came_back(self, works: Works, answers: list[dict[str, Any]] | None, blameless: bool) -> Iterator[int]:
+        if answers is None and blameless:
+            for _, work in works:
+                self._push(work)  # a machine taken away says nothing against what it was at
+            return
         if answers is None:
             yield from self._died([work for _, work in works])
             return
@@ -182,6 +195,6 @@ class Queue:
                 self._push(work)
 
 
-def plain(works: Sequence[tuple[Planned, Work]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def plain(works: Works) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What a worker is told: plain values."""
     return [(asdict(task), asdict(work)) for task, work in works]

@@ -175,7 +175,7 @@ class StretchRenderer:
             claim.close()
             return []
         segment = self._plan.segments[stretch.segment]
-        track, references = segment.track, self._plan.references[stretch.segment]
+        track, references = segment.track, self._plan.shown.of(segment.track.number)
         poses = head_pose(track.kps[stretch.first - track.first : stretch.last - track.first])
         times = track.pts[stretch.first - track.first : stretch.last - track.first]
 

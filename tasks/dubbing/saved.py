@@ -24,6 +24,7 @@ from tasks.tracks import Track
 
 _FACTS = "facts"
 _MATRICES_KEPT = 8  # tracks of an hour: 4 MB each
+_FACES_KEPT = 4  # tracks whose references a worker has at hand: 0.3 MB each at 128 px, and an hour has hundreds
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -83,16 +84,45 @@ def load_original(path: Path) -> Original:
     return Original(tuple((float(a), float(b)) for a, b in facts["speech"]), speaking, bool(facts["told"]))
 
 
+class Faces:
+    """The references of each track, in a folder: a file a track, read when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: dict[int, References] = {}
+
+    def keep(self, track: int, references: References) -> None:
+        """Writes those of the track of that number.
+
+        Raises:
+            StorageFull: the disk is full.
+        """
+        save_arrays(self._path(track), {"crops": references.crops, "poses": np.asarray(references.poses)}, {})
+
+    def of(self, track: int) -> References:
+        """What was kept of a track."""
+        if track not in self._kept:
+            if len(self._kept) >= _FACES_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            arrays, _ = load_arrays(self._path(track))
+            self._kept[track] = References(arrays["crops"], arrays["poses"])
+        return self._kept[track]
+
+    def _path(self, track: int) -> Path:
+        return self._folder / f"face-{track}.npz"
+
+
 @dataclasses.dataclass
 class DubPlan:
-    """What a dub changes. segments[i] shows references[i] to the model, and identities[i], unit [512], where known.
+    """What a dub changes. segments[i] shows the references of its track to the model, and identities[i], unit [512],
+    where known.
 
     faces: tracks found; frames: of the file; moods: of each voice, in the words that the model is given; remarks: which
     faces are left out because they may not be animated.
     """
 
     segments: list[Segment]
-    references: list[References]
+    shown: Faces
     identities: list[NDArray[np.float32] | None]
     faces: int
     frames: int
@@ -112,7 +142,7 @@ class DubPlan:
 
 
 def save_plan(path: Path, plan: DubPlan) -> None:
-    """Segments by the numbers of their tracks: the tracks lie with the analysis."""
+    """Segments by the numbers of their tracks: the tracks lie with the analysis, their references beside `path`."""
     arrays: dict[str, NDArray[Any]] = {}
     segments = []
     for number, segment in enumerate(plan.segments):
@@ -123,8 +153,6 @@ def save_plan(path: Path, plan: DubPlan) -> None:
                 arrays[f"{number}.{name}"] = value
             elif name != "track":
                 plain[name] = value
-        arrays[f"{number}:crops"] = plan.references[number].crops
-        arrays[f"{number}:poses"] = np.asarray(plan.references[number].poses)
         identity = plan.identities[number]
         if identity is not None:
             arrays[f"{number}:identity"] = identity
@@ -140,10 +168,9 @@ def load_plan(path: Path, analysis: Analysis) -> DubPlan:
     tracks = {track.number: track for track in analysis.tracks}
     own = _owned(arrays)
     moods = [Moods(tuple(Mood(start_s, text) for start_s, text in parts)) for parts in facts["moods"]]
-    plan = DubPlan([], [], [], facts["faces"], facts["frames"], moods, facts["remarks"])
+    plan = DubPlan([], Faces(path.parent), [], facts["faces"], facts["frames"], moods, facts["remarks"])
     for number, plain in enumerate(facts["segments"]):
         plan.segments.append(Segment(**{**plain, "track": tracks[plain["track"]]}, **own[number]))
-        plan.references.append(References(arrays[f"{number}:crops"], arrays[f"{number}:poses"]))
         plan.identities.append(arrays.get(f"{number}:identity"))
     return plan
 

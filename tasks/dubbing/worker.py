@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from storage.atomic import clear_partials
 from storage.errors import outcome
 from storage.ids import code_revision, file_sha256
 from storage.layout import Root
@@ -159,18 +158,22 @@ class DubWorker:
 
     def _animate(self, task: Planned, work: Work, generate: Generate | None) -> dict[str, Any]:
         job = task.job
-        with Place(self._root, task.key).claimed(f"{task.key}-finish"):
-            clear_partials(task.out)
+        place = Place(self._root, task.key)
+        with place.claimed(f"{task.key}-finish"):
             made = animate_image(
                 job.video, job.audio, task.out, self._config, self._dubber(), job.emotion, intensity=job.intensity,
                 render_id=task.key, run_id=self._run_id, progress=partial(self._tell, "rendering"),
             )  # fmt: skip
             self._end(task, made)
+            place.clear()
         return {"state": ENDED}
 
     def _end(self, task: Planned, made: dict[str, Any]) -> None:
         made = made | {"attempts": max(1, self._ledger.attempts(task.key))}
-        self._ledger.record(task.key, made["status"], row=to_json(made), output_sha256=file_sha256(made["output_uri"]))
+        self._ledger.record(
+            task.key, made["status"], row=to_json(made), output_sha256=file_sha256(made["output_uri"]), kind=task.kind,
+            job=asdict(task.job),
+        )  # fmt: skip
 
     def _sound(self, job: Job, place: Place) -> str:
         """The sound of the output: the track, or the sum of several."""
@@ -226,11 +229,12 @@ def ended_row(ledger: Ledger, task: Planned, gate: Gate, digests: Path) -> dict[
         return None
     if made["stage"] != REVIEW:
         return made
-    again = judged(made, gate, task.out)
+    again = judged(made, gate, task.out, task.kind)
     if again["status"] == "ok":
         deliver(Path(made["output_uri"]), Path(task.out))
     if again != made:
-        ledger.record(task.key, again["status"], row=to_json(again), output_sha256=entry["output_sha256"])
+        asked = {name: entry[name] for name in ("kind", "job") if name in entry}
+        ledger.record(task.key, again["status"], row=to_json(again), output_sha256=entry["output_sha256"], **asked)
     return again
 
 

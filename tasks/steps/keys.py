@@ -11,7 +11,7 @@ from storage.errors import DubwrightError
 from storage.fetching import is_remote
 from storage.ids import content_id
 from tasks.config import Config
-from tasks.probe import source_key
+from tasks.probe import remote_content, source_key
 from tasks.sources import Source
 from tasks.steps.step import Step
 
@@ -29,22 +29,30 @@ class Inputs:
     text: str
 
     @classmethod
-    def of(cls, source: Source) -> Inputs:
-        """Those of a source; a file that cannot be taken apart counts as one piece."""
-        picture, sound = _tracks(source.uri)
+    def of(cls, source: Source, config: Config, fetch: bool = True) -> Inputs:
+        """Those of a source; a file that cannot be taken apart counts as one piece.
+
+        Args:
+            fetch: bring a file from an object store here to know what it holds; else only what is known counts.
+        """
+        picture, sound = _tracks(source.uri, config, fetch)
         if source.audio is not None:
-            sound = _tracks(source.audio)[1]
+            sound = _tracks(source.audio, config, fetch)[1]
         label = content_id({name: getattr(source, name) for name in _LABEL})
         return cls(picture, sound, label, content_id(source.text))
 
 
-def _tracks(path: str) -> tuple[str, str]:
-    if is_remote(path):  # what the store says of it has to do: to take it apart, it would have to be fetched
-        return source_key(path), source_key(path)
+def _tracks(path: str, config: Config, fetch: bool) -> tuple[str, str]:
     try:
-        return media.track_digests(path)
+        if not is_remote(path):
+            return media.track_digests(path)
+        known = remote_content(path, config, fetch)
+        if known is not None:
+            return known.picture, known.sound
     except DubwrightError:
-        return source_key(path), source_key(path)
+        pass
+    whole = source_key(path, config, fetch)
+    return whole, whole
 
 
 def step_keys(

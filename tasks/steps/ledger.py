@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from storage.ids import code_revision, content_id
@@ -15,12 +15,17 @@ from tasks.steps.tally import Tally
 from tasks.steps.walk import FILM
 
 
-def ledger_rows(built: Built, config: Config, run_id: str) -> Iterator[dict[str, Any]]:
-    """STEPS rows of the sources that this run did something to: each of their clips at each step."""
+def ledger_rows(built: Built, config: Config, run_id: str, fresh: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """STEPS rows of the sources that this run did something to: each of their clips at each step.
+
+    Args:
+        fresh: source_ids whose rows nobody has written down, because the run that did the work was killed.
+    """
     store = Store.of(config)
     made = {"run_id": run_id, "config_hash": config.hash(), "code_revision": code_revision()}
     for item in built.items:
-        verdict = store.part(VERDICTS, item.key) if item.key in built.done else None
+        wanted = item.key in built.done or item.source_id in fresh
+        verdict = store.part(VERDICTS, item.key) if wanted else None
         if verdict is None:
             continue
         naming = built.namings[item.source_id]

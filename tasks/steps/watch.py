@@ -6,6 +6,7 @@ line without an end: that clip at that step took its worker down. A thread ends 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,11 +26,17 @@ class Watch:
         journal: the run's own file: what another run left unfinished says nothing against a clip.
         limit_s: longest that one step may take for one clip; 0: no limit.
         tries: how often a step may take its worker down before the clip is left out.
+        node: where this worker runs.
+        died_with: whether a worker that died did so because the node went on which it ran: nothing is held against
+            what it was at.
     """
 
-    def __init__(self, journal: Path, limit_s: float, tries: int) -> None:
+    def __init__(
+        self, journal: Path, limit_s: float, tries: int, node: str = "",
+        died_with: Callable[[str], bool] = lambda node: False,
+    ) -> None:  # fmt: skip
         self._ledger = Ledger(journal)
-        self._limit_s, self._tries = limit_s, tries
+        self._limit_s, self._tries, self._node, self._died_with = limit_s, tries, node, died_with
         self._source = ""
         self._now: dict[str, Any] = {}
         self._guard = Guard(limit_s, self._note_timeout)
@@ -44,7 +51,8 @@ class Watch:
         """A source is taken up; what an earlier try of this run was at when its worker died is noted against it."""
         self._source = source_key
         last = self._ledger.last(source_key)
-        if last is not None and last["status"] in ("started", "timeout"):
+        began = last is not None and last["status"] in ("started", "timeout")
+        if last is not None and began and not (last["status"] == "started" and self._died_with(last.get("node", ""))):
             name = _place(source_key, last.get("step"), last.get("clip"))
             self._ledger.record(name, "failed", error_type=_error_type(last), durable=False)
         self._ledger.record(source_key, "opened", durable=False)
@@ -59,7 +67,7 @@ class Watch:
         last, deaths = self._ledger.last(name), self._ledger.attempts(name)
         if last is not None and (last["error_type"] == TIMED_OUT or deaths >= self._tries):
             raise self._left_out(last["error_type"], step, deaths)
-        self._ledger.record(self._source, "started", step=step, clip=clip, durable=False)
+        self._ledger.record(self._source, "started", step=step, clip=clip, node=self._node, durable=False)
         self._now = {"step": step, "clip": clip}
         self.alive()
         return deaths + 1

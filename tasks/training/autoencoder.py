@@ -196,7 +196,7 @@ def train_autoencoder(
     held = _held_out(source, train, run)
     vae = build_autoencoder(profile)
     if init is not None:
-        vae = type(vae).from_pretrained(str(init), low_cpu_mem_usage=False)
+        vae = type(vae).from_pretrained(str(init), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
     place = torch.device(device)
     vae.to(place).train()
     average = AveragedWeights(vae, 0.995)

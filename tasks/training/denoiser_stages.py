@@ -86,7 +86,9 @@ def ready_for(
             if "emotion" in wanted and pipeline.emotion_control is None:
                 recogniser = load_face_emotion()
                 aligned = (
-                    EmotionSpace.from_pretrained(space, low_cpu_mem_usage=False).float()
+                    EmotionSpace.from_pretrained(
+                        space, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+                    ).float()
                     if space
                     else EmotionSpace(image_dim=512 + recogniser.config.width)
                 )

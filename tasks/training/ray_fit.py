@@ -25,6 +25,8 @@ from models.pipeline import DubPipeline, build_pipeline, load_pipeline
 from storage.atomic import directory_written_aside
 from storage.errors import NotFound, UsageError
 from storage.registry import Registry
+from tasks.cluster import address, start
+from tasks.cluster_room import has_gpus
 from tasks.config import Config
 from tasks.experts import load_faces, load_speech, speech_of
 from tasks.training.checkpoints import Checkpoints
@@ -102,17 +104,17 @@ def fit(
             "the dataset holds no usable training clips", "preprocess more footage, or loosen the thresholds"
         )
     held_out = of_different_people(read_clips(dataset, "val", every, embed=embed)) if config.train.samples_every else []
-    start = folder / "start"
-    if not start.is_dir():
-        with directory_written_aside(start) as partial:
+    begun = folder / "start"
+    if not begun.is_dir():
+        with directory_written_aside(begun) as partial:
             pipeline.save_pretrained(str(partial))
     count = config.train.workers if workers is None else workers
     job = FitJob(
-        start=str(start),
+        start=str(begun),
         files=tuple(str(file) for file in files),
         run=asdict(run),
         out=str(folder),
-        device=device,
+        device=_device_of_workers(config, count),
         threads=config.runtime.threads,
         checkpoint_every=config.train.checkpoint_every,
         log_every=max(1, min(10, run.steps // 20)),
@@ -162,7 +164,9 @@ def _starting_pipeline(config: Config, init: str | Path | None, vae: str | Path 
     torch.manual_seed(config.train.seed)
     return build_pipeline(
         model.name,
-        vae=AutoencoderKL.from_pretrained(str(vae), low_cpu_mem_usage=False).eval(),
+        vae=AutoencoderKL.from_pretrained(
+            str(vae), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+        ).eval(),
         crop_size=model.size,
         identity_tokens=model.identity_tokens,
         audio_dim=speech.width,
@@ -216,9 +220,22 @@ def _settings(
 
 
 def _device(config: Config) -> str:
-    if config.train.device != "auto":
+    """Where this process computes; a cluster's GPUs may all be elsewhere."""
+    here = torch.cuda.is_available()
+    if config.train.device != "auto" and (here or address(config) is None):
         return config.train.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if here else "cpu"
+
+
+def _device_of_workers(config: Config, count: int) -> str:
+    """Where the training itself computes."""
+    if config.train.device != "auto" or count == 0 or address(config) is None:
+        return config.train.device if config.train.device != "auto" else _device(config)
+    told = config.runtime.resources.train.gpus
+    if told is not None:
+        return "cuda" if told else "cpu"
+    start(config)
+    return "cuda" if has_gpus() else "cpu"
 
 
 def _cache(config: Config, pipeline: DubPipeline, folder: str | Path | None, device: str) -> LatentCache:

@@ -126,7 +126,9 @@ def train_speech(
     utterances = make_utterances(hours * 3600, "train", seed)
     encoder = SpeechEncoder(width=width)
     if init is not None:
-        encoder = SpeechEncoder.from_pretrained(str(init), local_files_only=True, low_cpu_mem_usage=False).float()
+        encoder = SpeechEncoder.from_pretrained(
+            str(init), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+        ).float()
     encoder.requires_grad_(True).to(device)
     curves = np.concatenate([u.curves for u in utterances]).astype(np.float32)
     scale = torch.from_numpy(curves.std(axis=0) + 0.02).to(device)

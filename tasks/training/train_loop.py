@@ -24,8 +24,9 @@ from tasks.training.sharing import is_sharded, share, whole_state, whole_trainin
 
 Report = Callable[[dict[str, float]], None]
 
-LOCK_S = 30.0
-"""How long a run waits for another one in its folder: the worker of a killed run needs a moment to notice."""
+LOCK_S = 120.0
+"""How long a run waits for another one in its folder: the worker of a killed run needs a moment to notice, and a file
+server up to its lease (90 s for NFS) to give up the lock of a node that is gone."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,14 @@ class FitJob:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
+def train_loop(job: FitJob, rank: int, world: int, report: Report, leaving: Callable[[], bool] = lambda: False) -> None:
     """Train to the end of the schedule, from the last checkpoint under `job.out`, where the checkpoints go.
 
     Args:
         rank, world: this worker's number, and how many there are; several need an initialised process group.
         report: called by every worker with the metrics at each checkpoint.
+        leaving: asked by every worker now and then, at the same steps: whether one of them will lose its node soon (the
+            same answer for all). At the first yes there is a checkpoint out of turn.
     Raises:
         LockHeld: another process trains in this folder.
         TrainingDiverged: see `tasks.training.divergence`; raised by all workers at the same step.
@@ -89,6 +92,7 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
             share(training, job.parallel)
         note = stack.enter_context(curve_from(job.out, training.step)) if rank == 0 else lambda metrics: None
         noted, since = training.step, time.perf_counter()
+        warned = False
         while training.step < run.steps:
             metrics = training.train_step()
             wrong, done = watch.see(metrics), training.step == run.steps
@@ -100,6 +104,9 @@ def train_loop(job: FitJob, rank: int, world: int, report: Report) -> None:
                 good = checkpoints.back_to_good() if rank == 0 else None
                 raise diverged(wrong, metrics, run.rate, job.out, good)
             keeps = done or training.step % job.checkpoint_every == 0
+            if not warned and training.step % job.log_every == 0:
+                warned = leaving()
+                keeps = keeps or warned
             shows = bool(job.shown and job.samples_every) and (done or training.step % job.samples_every == 0)
             if keeps or shows:
                 _keep_and_show(job, training, build, watch, rank, keeps, shows)

@@ -6,11 +6,17 @@ steps it was trained for, and pastes. The library run measures, judges and signs
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import ray
 
@@ -23,6 +29,9 @@ from tasks.library_run import dub_many
 from tests.conftest import LIBRARY
 
 FILES, BY_HAND, FRAMES = 40, 4, 50
+SPEAKING = 375
+"""Frames of a minute of the long film that show somebody speaking."""
+MINUTES = float(os.environ.get("DUBWRIGHT_BENCH_MINUTES", "60"))
 
 _LOOP = """
 import sys
@@ -100,3 +109,85 @@ def test_a_library_against_a_loop_by_hand(tmp_path: Path) -> None:
         f"{by_hand / ours:.1f} times (at least 8)"
     )
     assert by_hand / ours >= 8
+
+
+_PEAK = """
+import json, resource, sys
+import numpy as np
+from storage import media
+from storage.layout import Root
+from tasks.champion import champion_or_named
+from tasks.config import load_config
+from tasks.jobs import Job
+from tasks.library_run import dub_many
+video, audio, out, root = sys.argv[1:]
+config = load_config(root=root, overrides={"runtime.in_process": True, "faces.det_size": 192, "render.steps": 1})
+model = champion_or_named(Root(root).create(), config, None)
+(row,) = dub_many([Job(video, audio, output=out)], model.path, config, model_id=model.model_id)
+names = ("status", "reason", "frames", "sync_confidence_after", "sync_offset", "identity_cosine", "flicker", "seam",
+         "outside_psnr_db", "output_uri")
+told = {name: row[name] for name in names}
+print(json.dumps(told | {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+
+
+def looped(folder: Path, minutes: float) -> tuple[Path, Path]:
+    """A film of so many minutes and its dub track: in each, fifteen seconds of speech, then a title."""
+    there = [frame for _, _, frame in media.iter_frames(LIBRARY / "welcome.mp4")][:FRAMES]
+    title = np.broadcast_to(np.linspace(20, 90, there[0].shape[0], dtype=np.uint8)[:, None, None], there[0].shape)
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in range(round(minutes * 1500)):
+            yield there[number % FRAMES] if number % 1500 < SPEAKING else title
+
+    def minute(path: Path) -> np.ndarray:
+        spoken = np.tile(media.read_audio(path, 16000)[: FRAMES * 640], -(-SPEAKING // FRAMES))[: SPEAKING * 640]
+        return np.concatenate([spoken, np.zeros((1500 - SPEAKING) * 640, dtype=spoken.dtype)])
+
+    sound, track = (np.tile(minute(LIBRARY / name), round(minutes)) for name in ("welcome.mp4", "welcome.dub.wav"))
+    film = media.write_video(folder / f"{minutes:g}.mp4", frames(), Fraction(25), sound)
+    return film, media.write_audio(folder / f"{minutes:g}.wav", track)
+
+
+def ends_of(row: dict[str, Any], film: Path, track: Path) -> dict[str, Any]:
+    """The first minute of a dub and the last: frame times against the film's, change, sound against the track."""
+    info = media.probe(film)
+    ends = {}
+    for name, start in (("first", 0.0), ("last", info.duration_s - 60.0)):
+        apart, count = 0.0, 0
+        before = media.iter_frames(film, start, start + 60.0)
+        after = media.iter_frames(row["output_uri"], start, start + 60.0)
+        changed = []
+        for (_, a_s, a), (_, b_s, b) in zip(before, after, strict=True):
+            apart, count = max(apart, abs(a_s - b_s)), count + 1
+            changed.append(float(np.abs(a.astype(np.int16) - b).mean()))
+        heard = media.read_audio(row["output_uri"], 16000, start, start + 60.0)
+        meant = media.read_audio(track, 16000, start, start + 60.0)
+        length = min(len(heard), len(meant))
+        ends[name] = {
+            "frames": count, "times_apart_ms": apart * 1e3, "change": float(np.mean(changed)),
+            "sound": float(np.corrcoef(heard[:length], meant[:length])[0, 1]),
+        }  # fmt: skip
+    return ends
+
+
+@pytest.mark.timeout(0)
+def test_an_hour_of_film_against_two_minutes(tmp_path: Path) -> None:
+    """Memory, and the last minute of the long film against its first."""
+    told: dict[float, dict[str, Any]] = {}
+    for minutes in (2.0, MINUTES):
+        film, track = looped(tmp_path, minutes)
+        words = [str(film), str(track), str(tmp_path / f"out{minutes:g}.mp4"), str(tmp_path / f"root{minutes:g}")]
+        said = subprocess.run([sys.executable, "-c", _PEAK, *words], capture_output=True, text=True, check=True).stdout
+        told[minutes] = json.loads(said.splitlines()[-1])
+        told[minutes]["ends"] = ends_of(told[minutes], film, track)
+    ratio = told[MINUTES]["mb"] / told[2.0]["mb"]
+    print(  # noqa: T201 - a bench is read
+        f"\n{MINUTES:g} minutes of film peak at {told[MINUTES]['mb']:.0f} MB, two at {told[2.0]['mb']:.0f}: "
+        f"{ratio:.2f} (at most 1.2)\n" + "\n".join(f"{minutes:g}: {json.dumps(row)}" for minutes, row in told.items())
+    )
+    assert ratio <= 1.2
+    assert [row["status"] for row in told.values()] == ["ok", "ok"]
+    first, last = told[MINUTES]["ends"]["first"], told[MINUTES]["ends"]["last"]
+    assert last["frames"] == first["frames"] == 1500 and last["times_apart_ms"] < 1e-3
+    assert last["sound"] >= first["sound"] - 0.001 and abs(last["change"] / first["change"] - 1) < 0.02

@@ -76,7 +76,7 @@ def measured(film: Path, track: Path, emotion: str | None, config: Config, model
         "faces": sum(len(one) for one in stretches) / row["frames"], "passes": passes(config, emotion is not None),
         "bytes": Path(row["output_uri"]).stat().st_size, "stretch_bytes": parts,
         "look_bytes": sum(file.stat().st_size for file in place.look("x").parent.iterdir()),
-        "plan_bytes": place.plan.stat().st_size, **spent,
+        "plan_bytes": sum(file.stat().st_size for file in place.plan.parent.iterdir()), **spent,
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from tests.conftest import PROJECT, Command
 
 COMMANDS = (
     "demo", "doctor", "preprocess", "dataset", "train", "evaluate", "models", "dub", "animate", "catalog", "nightly",
-    "up", "studio", "verify", "consent",
+    "up", "down", "deploy", "studio", "verify", "consent",
 )  # fmt: skip
 
 
@@ -139,8 +139,13 @@ def test_deployments_name_flows_that_exist_with_parameters_they_take() -> None:
         flow = getattr(import_module(module), name)
         assert isinstance(flow, prefect.Flow)
         assert set(deployment["parameters"]) <= set(inspect.signature(flow.fn).parameters)
-        flow.validate_parameters({"sources": [], "dataset": "d", **deployment["parameters"]} if name == "preprocess"
-                                 else deployment["parameters"])  # fmt: skip
+        asked = {"sources": ["footage"], "dataset": "d", "model": "m", "image": "p.png", "audio": "a.wav"}
+        needed = {
+            name: asked[name]
+            for name, parameter in inspect.signature(flow.fn).parameters.items()
+            if parameter.default is parameter.empty and name not in deployment["parameters"]
+        }
+        flow.validate_parameters({**needed, **deployment["parameters"]})
 
 
 def documented() -> list[str]:
@@ -155,6 +160,8 @@ def documented() -> list[str]:
 @pytest.mark.parametrize("line", documented())
 def test_documented_commands_and_their_options_exist(line: str) -> None:
     words = shlex.split(line)[1:]
+    while words[0] in ("--root", "--profile", "--ray"):  # these may stand before the command
+        words = words[2:]
     path = words[:2] if words[0] in ("dataset", "models", "catalog", "studio", "consent") else words[:1]
     text = help_of(*path)
     options = [word.partition("=")[0] for word in words if word.startswith("-")]

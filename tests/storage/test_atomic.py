@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from storage import atomic
 from storage.atomic import (
     FileLock,
     clear_partials,
@@ -77,6 +78,25 @@ def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
     write_text(target, "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, "a.txt"])
     assert clear_partials(target) == 0
+
+
+def test_what_a_lost_node_left_is_cleared_once_nobody_can_be_at_it(tmp_path: Path) -> None:
+    target = tmp_path / "shard"
+    whole, folder = tmp_path / ".shard.gone7-11-aa.partial", tmp_path / ".shard.gone8-11-bb.partial"
+    fresh, another = tmp_path / ".shard.busy-11-cc.partial", tmp_path / ".shard2.gone7-11-dd.partial"
+    written = folder / "inside"
+    folder.mkdir()
+    for path in (whole, written, fresh, another):
+        path.write_text("x")
+    long_ago = time.time() - atomic.STALE_S - 60
+    for path in (whole, folder, another):
+        os.utime(path, (long_ago, long_ago))
+    assert clear_partials(target) == 1  # in the folder somebody still writes
+    assert not whole.exists() and folder.exists() and fresh.exists()
+    for path in (written, folder):
+        os.utime(path, (long_ago, long_ago))
+    assert clear_partials(target) == 1
+    assert not folder.exists() and fresh.exists() and another.exists()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

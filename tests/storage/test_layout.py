@@ -46,7 +46,6 @@ def test_remote_is_worked_on_in_a_mirror(tmp_path: Path, monkeypatch: pytest.Mon
     assert (folder / "a.safetensors").read_bytes() == b"weights"
 
 
-def test_a_scheme_that_is_not_installed() -> None:
-    root = Root("nosuchscheme://bucket/data")
+def test_a_kind_of_store_that_is_not_known() -> None:
     with pytest.raises(ConfigError, match="nosuchscheme"):
-        root.push(root.models)
+        Root("nosuchscheme://bucket/data")

@@ -12,6 +12,7 @@ from storage.provenance import read_stamp
 from tasks.animate import animate_image, read_portrait
 from tasks.config import Config
 from tasks.dubber import Dubber
+from tasks.dubbing.delivery import judged
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +64,27 @@ def test_what_is_no_portrait_is_told(track: Path, tmp_path: Path, config: Config
     with pytest.raises(InputFailed, match="cannot be read"):
         animate_image(tmp_path / "none.png", track, tmp_path / "out.mp4", config, dubber)
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_portrait_that_misses_a_threshold_is_kept_back(
+    portrait: Path, track: Path, tmp_path: Path, config: Config, dubber: Dubber
+) -> None:
+    strict = config.with_(
+        {"gate.keep_back": True, "gate.min_sync": None, "gate.max_sync_offset": None, "gate.min_outside_psnr_db": 99}
+    )
+    row = animate_image(portrait, track, tmp_path / "out.mp4", strict, dubber)
+    assert (row["status"], row["stage"], row["measure"]) == ("rejected", "review", "outside PSNR")
+    assert not (tmp_path / "out.mp4").exists()
+    assert row["output_uri"] == str(tmp_path / "review" / "out.mp4")
+    assert (tmp_path / "review" / "out.mp4").is_file()
+    passed = judged(row, config.gate, str(tmp_path / "out.mp4"), "animate")
+    assert (passed["status"], passed["stage"], passed["output_uri"]) == ("ok", "animate", str(tmp_path / "out.mp4"))
+
+
+def test_the_colours_of_a_portrait_count_as_a_film_can_hold_them(tmp_path: Path) -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[::2, ::2] = (255, 0, 0)  # colours finer than 4:2:0 keeps them
+    path = media.write_video(tmp_path / "still.mp4", [picture] * 3, 25, crf=1)
+    shown = next(frame for _, _, frame in media.iter_frames(path)).astype(np.float64)
+    held, lost = (float(np.square(shown - one).mean()) for one in (media.as_held(picture), picture))
+    assert held < 20 < 1000 < lost

@@ -73,4 +73,4 @@ def test_a_wheel_carries_the_settings_to_where_they_are_looked_for() -> None:
         f"{target}/{file.name}" for target, patterns in data.items() for name in patterns for file in PROJECT.glob(name)
     }
     profiles = {f"share/dubwright/infra/profiles/{file.name}" for file in PROFILES.glob("*.yaml")}
-    assert carried == {"share/dubwright/params.yaml", *profiles}
+    assert carried == {"share/dubwright/params.yaml", "share/dubwright/prefect.yaml", *profiles}

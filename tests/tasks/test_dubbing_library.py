@@ -17,8 +17,10 @@ import pytest
 
 from storage import media
 from storage.layout import Root
+from tasks import library_run
 from tasks.config import Config
 from tasks.dubbing import pools
+from tasks.dubbing.queue import Answer
 from tasks.dubbing.worker import DubWorker
 from tasks.jobs import Job
 from tasks.library_run import dub_many
@@ -126,7 +128,7 @@ def quiet(small: Config, films: list[Path], track: Path, tiny_model: Path) -> tu
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_killed_again_and_again_it_ends_as_if_nobody_had(
     quiet: tuple[Config, Config], films: list[Path], track: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -287,3 +289,27 @@ def test_the_gate_keeps_back_and_other_thresholds_let_pass_what_was_kept(
     assert passed["created"] == row["created"]
     assert (renders / "00.mp4").read_bytes() == kept
     assert not (renders / "review" / "00.mp4").exists()
+
+
+class Leaving(pools.OwnProcess):
+    """A worker whose first pieces of work come to nothing, for the loss of its node or its own."""
+
+    blameless, losses = True, 5
+
+    def wait(self, timeout_s: float) -> list[Answer]:
+        answers = super().wait(timeout_s)
+        if answers and self.losses:
+            self.losses -= 1
+            return [Answer(answer.works, None, self.blameless) for answer in answers]
+        return answers
+
+
+@pytest.mark.parametrize(("blameless", "status"), [(True, "ok"), (False, "failed")])
+def test_nodes_that_go_are_no_fault_of_a_film(
+    small: Config, films: list[Path], track: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch,
+    blameless: bool, status: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(library_run, "OwnProcess", Leaving)
+    monkeypatch.setattr(Leaving, "blameless", blameless)
+    (row,) = dub_many(library(films, track, 1), tiny_model, small)
+    assert row["status"] == status

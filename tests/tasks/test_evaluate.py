@@ -1,57 +1,12 @@
-"""The metric table and the gate."""
+"""The metric table: its measures. The gate that compares two is in test_evaluate_gate.py."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tasks.config import Config, load_config
-from tasks.evaluate import PROTOCOL, better, correlation, flicker, frechet_distance, region_psnr
+from tasks.evaluate import PROTOCOL, correlation, flicker, frechet_distance, region_psnr
 from tasks.masks import dub_mask
-
-
-def table(spread: float = 0.02, clips: tuple[str, ...] = ("a", "b"), **metrics: float) -> dict[str, Any]:
-    return {"metrics": metrics, "spread": dict.fromkeys(metrics, spread), "protocol": [], "clips": list(clips)}
-
-
-@pytest.fixture
-def config() -> Config:
-    return load_config()
-
-
-CHAMPION = table(mouth_correlation=0.8, lse_c=3.0, identity=0.9)
-
-
-def test_better_in_one_and_worse_in_none_is_promoted(config: Config) -> None:
-    promoted, reason = better(table(mouth_correlation=0.85, lse_c=2.99, identity=0.9), CHAMPION, config)
-    assert promoted
-    assert "mouth_correlation 0.800 → 0.850" in reason
-
-
-def test_worse_beyond_the_spread_is_not_promoted_whatever_else_is_better(config: Config) -> None:
-    promoted, reason = better(table(mouth_correlation=0.95, lse_c=4.0, identity=0.7), CHAMPION, config)
-    assert not promoted
-    assert "identity" in reason
-
-
-def test_the_same_is_not_better(config: Config) -> None:
-    assert better(CHAMPION, CHAMPION, config) == (False, "nothing is better")
-
-
-def test_the_gain_asked_for_is_asked_for(config: Config) -> None:
-    strict = config.with_({"evaluate.min_gain": 0.1})
-    challenger = table(mouth_correlation=0.85, lse_c=3.0, identity=0.9)
-    assert better(challenger, CHAMPION, config)[0]
-    assert not better(challenger, CHAMPION, strict)[0]
-
-
-def test_the_first_model_is_promoted_and_other_clips_are_not_compared(config: Config) -> None:
-    assert better(CHAMPION, None, config)[0]
-    promoted, reason = better(table(clips=("a", "c"), mouth_correlation=1.0), CHAMPION, config)
-    assert not promoted
-    assert "different clips" in reason
 
 
 def test_correlation_of_what_was_measured() -> None:

@@ -28,6 +28,22 @@ def test_after_as_many_deaths_as_tries_the_clip_is_left_out(tmp_path: Path) -> N
     assert begun(journal, "sync", 4) == 1
 
 
+def test_a_node_that_went_says_nothing_against_what_its_worker_was_at(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    for _ in range(4):  # a spot instance after the other
+        watch = Watch(journal, 0.0, 2, "spot", lambda node: node == "spot")
+        watch.open("s")
+        assert watch.begin("sync", 3) == 1
+    for deaths in (1, 2):  # and a worker that dies by itself
+        watch = Watch(journal, 0.0, 2, "lasting", lambda node: node == "spot")
+        watch.open("s")
+        assert watch.begin("sync", 3) == deaths
+    watch = Watch(journal, 0.0, 2, "lasting", lambda node: node == "spot")
+    watch.open("s")
+    with pytest.raises(InputFailed, match="quarantined"):
+        watch.begin("sync", 3)
+
+
 def test_what_ended_says_nothing_against_a_clip(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     for _ in range(3):
