@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
 from typing import Any
@@ -12,11 +12,9 @@ import yaml
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowRunFilter
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyOptions
 from prefect.client.schemas.schedules import construct_schedule
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.states import Crashed, StateType
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 from flows.options import Options
@@ -150,17 +148,3 @@ def _schedules(entry: Entry, cron: str | None) -> list[DeploymentScheduleCreate]
             ) from error
         made.append(DeploymentScheduleCreate(schedule=plan, active=True))
     return made
-
-
-def close_dead_runs(states: Sequence[StateType] = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)) -> int:
-    """Runs of deployments that the server still takes for alive, and whose machine was stopped, are crashed.
-
-    Only where nothing runs: as a server starts that serves this machine alone. Returns how many there were.
-    """
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-    alive = FlowRunFilter.model_validate({"state": {"type": {"any_": list(states)}}})
-    with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=alive, deployment_filter=ours)
-        for run in runs:
-            client.set_flow_run_state(run.id, Crashed(message="its machine was stopped while it ran"), force=True)
-    return len(runs)

@@ -26,6 +26,7 @@ from storage.atomic import FileLock
 from storage.catalog import Catalog
 from storage.errors import LockHeld
 from storage.layout import Root
+from storage.lease import TERM_S
 from storage.registry import Registry
 from tasks.champion import Model, champion_or_named
 from tasks.config import Config
@@ -33,7 +34,9 @@ from tasks.nights import clear_training, footage_stamp, keep_seen, keep_verdict,
 from tasks.rerender import Made, candidates, rerender, settle
 from tasks.training.denoiser_stages import stage_for
 
-LOCK = ".night.lock"
+LOCK, LEASE = ".night.lock", "night"
+LEASE_S = TERM_S + 30.0
+"""So long a night waits for that of another machine on a remote root: one that died has lost its lease by then."""
 
 
 @flow(
@@ -48,6 +51,7 @@ def nightly(options: Options, sources: Sources, dataset: DatasetName) -> Result:
     with ExitStack() as held:
         try:
             held.enter_context(FileLock(run.root.runs / LOCK, config.nightly.wait_s))
+            held.enter_context(run.root.lease(LEASE, max(config.nightly.wait_s, LEASE_S)))
         except LockHeld:
             result = run.finish(
                 dataset=None, promoted=False, skipped=True, table="another night is at work on this root"

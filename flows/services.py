@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from storage.errors import DubwrightError
 MARK = "DUBWRIGHT_UP"
 """Environment variable by which the processes of one `dubwright up` are known, whoever their parent is by now."""
 POLL_S = 0.5
+SOMETIMES_S = 10.0
 SETTLED_S = 60.0
 """A service that stayed up for so long has got over what ended it before."""
 MOST_FAILURES = 5
@@ -54,15 +56,22 @@ class Service:
             self.process = None
 
 
-def watch(services: Sequence[Service]) -> None:
+def watch(services: Sequence[Service], sometimes: Callable[[], None] | None = None) -> None:
     """Start again what ends, for ever; the waits between grow where it does not stay up.
+
+    Args:
+        sometimes: called every `SOMETIMES_S`.
 
     Raises:
         DubwrightError: one ended `MOST_FAILURES` times in a row.
     """
+    due = time.monotonic() + SOMETIMES_S
     while True:
         for service in services:
             look_after(service)
+        if sometimes is not None and time.monotonic() >= due:
+            sometimes()
+            due = time.monotonic() + SOMETIMES_S
         time.sleep(POLL_S)
 
 
@@ -104,15 +113,14 @@ def _failed(service: Service, why: str, now: float) -> None:
 def marked(token: str) -> list[int]:
     """Processes that carry the mark of one `dubwright up` in their environment (Linux; elsewhere none are found)."""
     wanted = f"{MARK}={token}".encode()
-    found = []
+    return [pid for pid, environment in environments() if pid != os.getpid() and wanted in environment]
+
+
+def environments() -> Iterator[tuple[int, list[bytes]]]:
+    """(pid, its variables as ``NAME=value``) of each process of this user (Linux; elsewhere there are none)."""
     for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
-        try:
-            if pid != os.getpid() and wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(pid)
-        except OSError:  # gone by now, or somebody else's
-            continue
-    return found
+        with suppress(OSError):  # gone by now, or somebody else's
+            yield int(entry.name), (entry / "environ").read_bytes().split(b"\0")
 
 
 def end_marked(token: str, patience_s: float = 10.0) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import secrets
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,12 +92,27 @@ def serve_here(options: Options, wanted: Wanted) -> tuple[dict[str, Any], str, i
     facts: dict[str, Any] = {}
     with alone_on(root), suppress(KeyboardInterrupt), ExitStack() as stack:
         facts = _bring_up(stack, root, config, options, wanted)
-        services = facts.pop("services")
+        services, worker = facts.pop("services"), facts.pop("worker")
         say(told(facts))
         say("serving until Ctrl-C, or `dubwright down`")
-        watch(services)
+        watch(services, partial(_look_for_cut_off, worker) if facts.pop("owned") else None)
     seconds = round(time.monotonic() - started, 3)
     return {**ERROR_RESULT, "seconds": seconds, **facts}, "stopped", 0
+
+
+def _look_for_cut_off(worker: Service) -> None:
+    lasts = datetime.timedelta(seconds=time.monotonic() - worker.since)
+    try:
+        _close_cut_off(datetime.datetime.now(datetime.UTC) - lasts)
+    except Exception as error:  # noqa: BLE001 - a server that is just being started again is asked once more
+        say(f"could not look for runs that were cut off: {type(error).__name__}: {error}")
+
+
+def _close_cut_off(worker_since: datetime.datetime) -> None:
+    from flows.cut_off import close_cut_off
+
+    for run in close_cut_off(worker_since):
+        say(f"{run.name}: its process is gone, marked as crashed")
 
 
 def told(facts: dict[str, Any]) -> str:
@@ -157,13 +174,13 @@ def _bring_up(stack: ExitStack, root: Root, config: Config, options: Options, wa
         os.environ["RAY_ADDRESS"] = address
     pages = stack.enter_context(served_pages(root, wanted.port + 1))
     deployed, heard = _deploy(root, options, wanted, pages, url, owned=not named)
-    services.append(_begun(stack, worker_service(folder)))
+    services.append(worker := _begun(stack, worker_service(folder)))
     facts = {
         "prefect": url.removesuffix("/api"), "ray": address, "reports": pages.url, "told": heard, "logs": str(folder),
         "nightly": f"{wanted.cron} UTC, of {root.local / 'incoming'}", "deployments": deployed,
     }  # fmt: skip
     write_json(folder / "up.json", {**note, "facts": facts})
-    return {**facts, "services": services}
+    return {**facts, "services": services, "worker": worker, "owned": not named}
 
 
 def _begun(stack: ExitStack, service: Service) -> Service:
@@ -176,12 +193,12 @@ def _deploy(
     root: Root, options: Options, wanted: Wanted, pages: Pages, url: str, owned: bool
 ) -> tuple[list[str], str | None]:
     """(deployments, who is told of failures); with a server of our own, runs that died with the last one are closed."""
-    from flows.deployments import close_dead_runs, deploy
+    from flows.deployments import deploy
     from flows.notifications import notify_through
 
     (root.local / "incoming").mkdir(exist_ok=True)
-    if owned and (dead := close_dead_runs()):
-        say(f"{dead} run{'s' * (dead != 1)} had been cut off: marked as crashed")
+    if owned:
+        _close_cut_off(datetime.datetime.now(datetime.UTC))
     # The worker starts runs where the code lies, so that it is found whether or not the project is installed.
     where = {"working_dir": str(Path(__file__).resolve().parents[1]), "command": f"{sys.executable} -m prefect.engine"}
     deployed = deploy(options, cron=wanted.cron, job_variables=where)

@@ -122,11 +122,11 @@ class Root:
         return self._remote
 
     @contextmanager
-    def lease(self, name: str) -> Iterator[None]:
+    def lease(self, name: str, patience_s: float = 600.0) -> Iterator[None]:
         """One machine at a time on a remote root; on a local one its files' own locks do.
 
         Raises:
-            LockHeld: another machine has held it for ten minutes.
+            LockHeld: another machine has held it for so long.
         """
         if self.is_local:
             yield
@@ -134,7 +134,7 @@ class Root:
         from storage.lease import Lease
 
         filesystem, base = self._remote
-        with Lease(filesystem, f"{base}/.leases/{name}"):
+        with Lease(filesystem, f"{base}/.leases/{name}", patience_s):
             yield
 
     def renew(self, path: str | os.PathLike[str]) -> None:

@@ -26,11 +26,14 @@ from storage.ledger import Ledger
 from storage.registry import Registry
 from tasks.dubbing.delivery import REVIEW
 from tasks.gpus import gpus
+from tasks.nights import GATE
 from tasks.sources import MEDIA_SUFFIXES
 
 Sample = tuple[str, tuple[str, ...], float]
 """Name of a metric, the values of its labels, its value."""
 Totals = list[dict[str, Any]]
+TRAINING = "training"
+"""Under this name a training's own measures stand among a model's metrics."""
 NEWEST = 50
 """Versions of a model whose quality is told, beside the champion."""
 QUALITY = ("sync_confidence_after", "identity_cosine", "flicker", "seam", "outside_psnr_db")
@@ -63,10 +66,18 @@ METRICS: dict[str, Metric] = {
     "dubwright_last_run_timestamp_seconds": Metric("When the newest run began", ("command", "status")),
     "dubwright_last_run_seconds": Metric("How long the newest run took", ("command",)),
     "dubwright_models": Metric("Versions of a model", ("model",)),
-    "dubwright_model_quality": Metric("A model version's evaluation", ("model", "version", "measure")),
+    "dubwright_model_quality": Metric(
+        "A model version's evaluation on a dataset version", ("model", "version", "dataset", "measure")
+    ),
+    "dubwright_gate_gain": Metric(
+        "By how much a challenger was better than the champion of its night", ("model", "version", "measure")
+    ),
+    "dubwright_gate_promoted": Metric("1 where the gate let a challenger pass, else 0", ("model", "version")),
     "dubwright_champion_version": Metric("Version that is the champion", ("model",)),
     "dubwright_champion_since_timestamp_seconds": Metric("When it was promoted", ("model",)),
-    "dubwright_champion_quality": Metric("The champion's evaluation", ("model", "measure")),
+    "dubwright_champion_quality": Metric(
+        "The champion's evaluation on a dataset version", ("model", "dataset", "measure")
+    ),
     "dubwright_render_quality": Metric("Mean over a model version's finished dubs", ("model", "version", "measure")),
     "dubwright_disk_bytes": Metric("The file system that the root lies on", ("kind",)),
     "dubwright_gpu_utilization_ratio": Metric("Share of the time in which a GPU computes, 0..1", ("gpu", "name")),
@@ -195,22 +206,27 @@ class Measures:
                     if since is not None:
                         yield "dubwright_champion_since_timestamp_seconds", (name,), since
                 if row["promoted"] or row in versions[-NEWEST:]:
-                    for measure, value in _numbers(row["metrics"]):
-                        yield "dubwright_model_quality", (name, str(row["version"]), measure), value
-                        if row["promoted"]:
-                            yield "dubwright_champion_quality", (name, measure), value
+                    yield from _quality(row)
 
 
 def _promoted_at(history: list[dict[str, Any]]) -> float | None:
     return datetime.datetime.fromisoformat(history[-1]["at"]).timestamp() if history else None
 
 
-def _numbers(metrics: str | None) -> Iterator[tuple[str, float]]:
-    """The numbers of an evaluation table; lists and sentences beside them are left out."""
-    table = json.loads(metrics or "{}")
-    for name, value in sorted(table.items()):
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield name, float(value)
+def _quality(row: dict[str, Any]) -> Iterator[Sample]:
+    """What evaluations and the gate say of a model version: a table of numbers for each dataset version, a verdict."""
+    noted, version = json.loads(row["metrics"] or "{}"), (row["name"], str(row["version"]))
+    verdict = noted.pop(GATE, None)
+    for dataset, table in sorted({"": noted, **noted}.items()):
+        for measure, value in sorted(table.items()) if isinstance(table, dict) and dataset != TRAINING else ():
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                yield "dubwright_model_quality", (*version, dataset, measure), float(value)
+                if row["promoted"]:
+                    yield "dubwright_champion_quality", (row["name"], dataset, measure), float(value)
+    if verdict is not None:
+        yield "dubwright_gate_promoted", version, float(verdict["promoted"])
+        for difference in verdict["differences"]:
+            yield "dubwright_gate_gain", (*version, difference["metric"]), float(difference["gain"])
 
 
 def _machine(root: Root) -> Iterator[Sample]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import os
 import subprocess
 import sys
 import uuid
@@ -14,8 +16,8 @@ from prefect.states import Pending, Running
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from flows import deployments
+from flows.cut_off import close_cut_off
 from flows.deployments import (
-    close_dead_runs,
     deploy,
     entries,
     flow_of,
@@ -109,13 +111,39 @@ def test_runs_that_were_cut_off_are_closed_and_their_place_is_free(client: SyncP
     state = client.read_flow_run(begun()).state
     assert state is not None and state.is_cancelled(), "two nights at once"
     by_hand = client.create_flow_run(flow_of(entries()[0]), state=Running(), parameters={})
-    assert close_dead_runs() == 1
+    assert [str(run.id) for run in close_cut_off(datetime.datetime.now(datetime.UTC))] == [cut_off]
     closed = client.read_flow_run(cut_off).state
-    assert closed is not None and closed.is_crashed() and "was stopped" in (closed.message or "")
+    assert closed is not None and closed.is_crashed() and "process is gone" in (closed.message or "")
     other = client.read_flow_run(by_hand.id).state
     assert other is not None and other.is_running(), "a command by hand is nobody else's business"
     state = client.read_flow_run(begun()).state
     assert state is not None and state.is_pending(), "the place of the one that was cut off is still taken"
+
+
+@pytest.mark.slow
+def test_a_run_is_cut_off_once_no_process_works_on_it(client: SyncPrefectClient, root: Root) -> None:
+    deploy(Options(root=root.uri), pool=f"pool-{uuid.uuid4().hex[:8]}")
+    deployment = client.read_deployment_by_name("preprocess/preprocess")
+    before = datetime.datetime.now(datetime.UTC)
+    asked = {"sources": ["x"], "dataset": "x"}
+    runs = [client.create_flow_run_from_deployment(deployment.id, parameters=asked) for _ in range(3)]
+    worked_on, gone, waiting = (run.id for run in runs)
+    for run in runs:
+        client.set_flow_run_state(run.id, Pending(), force=True)
+    for run in (worked_on, gone):
+        client.set_flow_run_state(run, Running(), force=True)
+    carries = {**os.environ, "PREFECT__FLOW_RUN_ID": str(worked_on)}
+    working = subprocess.Popen(["sleep", "600"], env=carries)
+    try:
+        assert gone in [run.id for run in close_cut_off(before)]
+        states = {run: client.read_flow_run(run).state_name for run in (worked_on, gone, waiting)}
+        assert states == {worked_on: "Running", gone: "Crashed", waiting: "Pending"}
+        later = datetime.datetime.now(datetime.UTC)
+        assert [run.id for run in close_cut_off(later)] == [waiting], "the worker that took it is gone"
+    finally:
+        working.kill()
+        working.wait()
+    assert [run.id for run in close_cut_off(later)] == [worked_on]
 
 
 @pytest.mark.slow

@@ -14,8 +14,10 @@ from storage.layout import Root
 from storage.ledger import Ledger
 from storage.registry import Registry
 from storage.schema import CLIPS, RENDERS, RUNS, SOURCES, STEPS, row
+from tasks.evaluate_gate import ALIKE, BETTER, Difference, Verdict
 from tasks.gpus import read_answer
 from tasks.metrics import METRICS, NEWEST, Measures
+from tasks.nights import keep_verdict
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
 
@@ -81,7 +83,13 @@ def test_failures_by_class_and_rejections_by_measure(root: Root) -> None:
 
 
 def test_quality_over_model_versions(root: Root, tmp_path: Path) -> None:
-    ids = [a_model(root, tmp_path / str(n), n, sync=2.0 + n, fid=30 - n, notes=["x"], bad=float("nan")) for n in (1, 2)]
+    ids = [
+        a_model(root, tmp_path / str(n), n, **{
+            "talks@1": {"sync": 2.0 + n, "fid": 30 - n, "bad": float("nan")}, "protocol": ["notes"],
+            "training": {"loss": 1.0},
+        })
+        for n in (1, 2)
+    ]  # fmt: skip
     Registry(root).promote(ids[1])
     Catalog(root).upsert("renders", [
         row(RENDERS, render_id=f"{model}{number}", status="ok", model_id=model, duration_s=10.0, render_seconds=4.0,
@@ -89,14 +97,26 @@ def test_quality_over_model_versions(root: Root, tmp_path: Path) -> None:
         for model in ids for number in (3.0, 5.0)
     ])  # fmt: skip
     values = found(root)
-    assert values["dubwright_model_quality", "dub", "1", "sync"] == 3.0
-    assert values["dubwright_model_quality", "dub", "2", "fid"] == 28.0
-    assert values["dubwright_champion_quality", "dub", "sync"] == 4.0
+    assert values["dubwright_model_quality", "dub", "1", "talks@1", "sync"] == 3.0
+    assert values["dubwright_model_quality", "dub", "2", "talks@1", "fid"] == 28.0
+    assert values["dubwright_champion_quality", "dub", "talks@1", "sync"] == 4.0
     assert values["dubwright_champion_version", "dub"] == 2 and values["dubwright_models", "dub"] == 2
     assert values["dubwright_render_quality", "dub", "2", "sync_confidence_after"] == 4.0
     assert values["dubwright_rendered_seconds", "dub@1", "ok"] == 20.0
     assert values["dubwright_render_work_seconds", "render"] == 16.0
-    assert not [key for key in values if "bad" in key or "notes" in key or "seam" in key]
+    assert not [key for key in values if {"bad", "notes", "seam", "loss"} & set(key)]
+
+
+def test_what_the_gate_of_a_night_said(root: Root, tmp_path: Path) -> None:
+    champion, challenger = (a_model(root, tmp_path / str(n), n) for n in (1, 2))
+    differences = (Difference("lse_c", 3.0, 3.5, 0.5, 0.4, 0.6, 9, BETTER), Difference("fid", 9, 9, 0, -1, 1, 9, ALIKE))
+    verdict = Verdict(True, "better", differences).as_dict()
+    keep_verdict(Registry(root), challenger, champion, "talks@1", verdict, {"talks@1": {"lse_c": 3.5}})
+    values = found(root)
+    assert values["dubwright_gate_promoted", "dub", "2"] == 1.0
+    assert values["dubwright_gate_gain", "dub", "2", "lse_c"] == 0.5
+    assert values["dubwright_model_quality", "dub", "2", "talks@1", "lse_c"] == 3.5
+    assert ("dubwright_gate_promoted", "dub", "1") not in values
 
 
 def test_old_versions_go_and_the_champion_stays(root: Root, tmp_path: Path) -> None:
