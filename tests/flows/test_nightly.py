@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -158,6 +159,16 @@ def test_a_second_night_on_the_same_root_is_skipped_and_says_so(place: Path) -> 
         result = nightly(options(place), [str(place / "more" / "manifest.csv")], "more")
     assert result["skipped"] and result["counts"] == {"ok": 0, "rejected": 0, "failed": 0}
     assert "another night" in result["table"]
+
+
+def test_of_two_machines_that_share_a_root_one_has_the_night(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("flows.nightly.LEASE_S", 0.0)
+    root = Root(f"memory://{uuid4().hex}/root").create()
+    with root.lease("night"):
+        result = nightly(Options(root=root.uri, settings=settings()), [str(tmp_path)], "more")
+    assert result["skipped"] and "another night" in result["table"]
+    result = nightly(Options(root=root.uri, settings=settings()), [str(tmp_path)], "more")
+    assert "no footage" in result["table"], "the night is free again"
 
 
 def test_a_night_without_anything_new_ends_within_seconds(place: Path, dubwright: Command) -> None:
