@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +172,11 @@ def _removed(place: Path) -> bool:
     except BlockingIOError:
         return False
     else:
-        shutil.rmtree(place, ignore_errors=True)
+        # The lock goes last: who comes once it is gone makes another one, and must not find a copy that is about to go.
+        for file in sorted(place.iterdir(), key=lambda file: file.name == ".lock"):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody came meanwhile
+            place.rmdir()
         return True
     finally:
         os.close(descriptor)

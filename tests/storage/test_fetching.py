@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import fsspec
@@ -95,8 +96,22 @@ def test_many_readers_and_little_room(bucket: str, root: Root) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     assert not wrong and not any(thread.is_alive() for thread in threads)
+
+
+def test_the_lock_of_a_copy_goes_after_it(bucket: str, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_copy(put(f"{bucket}/a.mp4", b"film"), root) as path:
+        place = path.parent
+    gone, unlink = [], os.unlink
+
+    def noted(target: Any, **told: Any) -> None:
+        gone.append(os.path.basename(target))
+        unlink(target, **told)
+
+    monkeypatch.setattr(os, "unlink", noted)
+    assert make_room(place.parent, 0) == 4
+    assert gone == ["a.mp4", ".lock"] and not place.exists()
 
 
 def test_what_is_not_there(bucket: str, root: Root) -> None:
