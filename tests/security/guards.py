@@ -166,8 +166,8 @@ GUARDS = {
         "test_a_real_run.py::test_a_run_asks_nobody_beyond_this_machine", slow=True),
     "configurations hold no secret": Guard(
         "flows/run.py", "masked(self.config.model_dump_json(indent=2))", "self.config.model_dump_json(indent=2)",
-        "test_a_real_run.py::test_a_run_leaves_no_secret_behind", slow=True),
+        "test_masking.py::test_the_settings_of_a_run_hold_no_secret"),
     "runs hold no secret": Guard(
         "flows/run.py", "config=masked(self.config.model_dump_json())", "config=self.config.model_dump_json()",
-        "test_a_real_run.py::test_a_run_leaves_no_secret_behind", slow=True),
+        "test_masking.py::test_the_row_of_a_run_holds_no_secret"),
 }  # fmt: skip

@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from flows.cli_running import existing_source
 from flows.options import Options
+from flows.run import Run
+from storage.catalog import Catalog
 from storage.errors import DubwrightError, InputFailed, InputRejected, UsageError, outcome
 from storage.masking import masked
+from tasks.config import load_config
 from tests.conftest import PROJECT
 
 KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLE"
@@ -52,6 +56,30 @@ def test_the_environments_secrets_are_known_by_name(name: str, monkeypatch: pyte
     monkeypatch.setenv(name, 'quite"plain\\text')
     said = {"reason": 'the store says: bad key quite"plain\\text'}
     assert "plain" not in masked(said["reason"]) and "plain" not in masked(json.dumps(said))
+
+
+@pytest.fixture
+def run_with_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run whose params.yaml somebody wrote a secret into that the environment has, too."""
+    monkeypatch.setenv("GITHUB_TOKEN", KEY)
+    run = Run("preprocess", load_config(root=tmp_path / "root", overrides={"audio.speech": KEY}))
+    run.finish()
+    return run
+
+
+def test_the_settings_of_a_run_hold_no_secret(run_with_a_secret: Run) -> None:
+    kept = (run_with_a_secret.folder / "config.json").read_text()
+    assert KEY not in kept and json.loads(kept)["audio"]["speech"] == "***"
+
+
+def test_the_row_of_a_run_holds_no_secret(run_with_a_secret: Run) -> None:
+    (row,) = Catalog(run_with_a_secret.root).rows("runs")
+    assert KEY not in row["config"] and json.loads(row["config"])["audio"]["speech"] == "***"
+
+
+def test_the_report_of_a_run_holds_no_secret(run_with_a_secret: Run) -> None:
+    files = [file for file in run_with_a_secret.report.parent.rglob("*") if file.is_file()]
+    assert files and [file for file in files if KEY in file.read_text(errors="replace")] == []
 
 
 def test_errors_and_rows_do_not_repeat_a_secret() -> None:
