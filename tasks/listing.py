@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def find_sources(
         root: whose cache is used to read manifests that lie in an object store.
 
     Raises:
-        UsageError: a path does not exist, a manifest cannot be read, or there is no such layout.
+        UsageError: a path does not exist, a manifest cannot be read or is one of dub jobs, or there is no such layout.
         InputFailed: an object store does not answer.
         ConfigError: no such kind of store is installed.
     """
@@ -75,7 +75,7 @@ def _local(path: Path, told: Layout | None, corpus_layout: str) -> list[Source]:
             return _corpus(corpus, path)
         return _folder([str(file) for file in files], named, companions)
     if path.suffix.lower() in SUFFIXES:
-        return list(_rows(path, path.parent)[0].values())
+        return _named_by(path, path.parent, str(path))
     return [_source(str(path.absolute()))]
 
 
@@ -84,7 +84,8 @@ def _remote(uri: str, root: Root) -> list[Source]:
         if not fetching.exists(uri):
             raise UsageError(f"{uri}: no such file or folder", "check the address")
         if os.path.splitext(uri)[1].lower() in SUFFIXES:
-            return list(_rows_at(uri, root)[0].values())
+            with fetching.local_copy(uri, root) as manifest:
+                return _named_by(manifest, uri.rsplit("/", 1)[0], uri)
         return [_source(uri)]
     files = fetching.files_below(uri, MEDIA_SUFFIXES | set(SUFFIXES))
     named: dict[str, Source] = {}
@@ -131,6 +132,20 @@ def _rows_at(uri: str, root: Root) -> tuple[dict[str, Source], set[str]]:
         return _rows(manifest, uri.rsplit("/", 1)[0])
 
 
+def _named_by(manifest: Path, beside: Path | str, place: str) -> list[Source]:
+    """The sources of a manifest that was itself named as footage; `place` is where it lies."""
+    if _is_of_jobs(read_table(manifest)):
+        raise UsageError(
+            f"{place}: is a table of dub jobs (it has a column `output`), which says nothing of footage",
+            "give it to `dubwright dub --manifest`, or name the folder that its films lie in",
+        )
+    return list(_rows(manifest, beside)[0].values())
+
+
+def _is_of_jobs(table: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(table) and "output" in table[0]
+
+
 def _rows(manifest: Path, beside: Path | str) -> tuple[dict[str, Source], set[str]]:
     """Sources by file, and companions; `beside` is where the paths in the manifest begin."""
     sources: dict[str, Source] = {}
@@ -138,7 +153,7 @@ def _rows(manifest: Path, beside: Path | str) -> tuple[dict[str, Source], set[st
     table = read_table(manifest)
     if table and "video" not in table[0]:
         raise UsageError(f"{manifest}: has no column `video`", "name the column with the files `video`")
-    of_jobs = bool(table) and "output" in table[0]
+    of_jobs = _is_of_jobs(table)
     for entry in table:
         video = located(entry.get("video"), beside)
         companions |= _companions(entry, beside)

@@ -83,6 +83,19 @@ def test_pictures_and_sounds_that_a_manifest_names_are_companions(tmp_path: Path
     assert found[2].sound == str(tmp_path / "voice.wav")
 
 
+def test_a_table_of_dub_jobs_is_no_footage_and_says_so(tmp_path: Path, film: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(film.read_bytes())
+    jobs = tmp_path / "manifest.csv"
+    jobs.write_text("video,audio,output\nfilm.mp4,voice.wav,out.mp4\n")
+    place = f"memory://bucket-{uuid4().hex}/library.csv"
+    fsspec.filesystem("memory").pipe_file(place.removeprefix("memory:/"), jobs.read_bytes())
+    for named in (jobs, place):
+        with pytest.raises(UsageError, match="table of dub jobs") as told:
+            find_sources([named])
+        assert str(named) in str(told.value) and "dub --manifest" in told.value.remedy
+    assert [Path(source.uri).name for source in find_sources([tmp_path])] == ["film.mp4"], "its folder is footage"
+
+
 def test_files_of_an_object_store(tmp_path: Path, film: Path, config: Config) -> None:
     place = f"memory://bucket-{uuid4().hex}/films"
     store = fsspec.filesystem("memory")
