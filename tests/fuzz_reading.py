@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -40,6 +39,7 @@ def read(name: str, config: Any) -> Verdict:
     from storage import media
     from storage.errors import DubwrightError
     from tasks.probe import Source, probe_source
+    from tests.memory import peak_mb
 
     started, errors = time.perf_counter(), []
     row, _ = probe_source(Source(name), "fuzz", config)
@@ -59,7 +59,7 @@ def read(name: str, config: Any) -> Verdict:
             pass
         except Exception as error:  # noqa: BLE001 - what is looked for
             errors.append(f"{step}: {type(error).__name__}: {error}")
-    mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    mb = peak_mb()
     return Verdict(name, row["status"], time.perf_counter() - started, mb, row["reason"] or "", errors)
 
 

@@ -112,8 +112,9 @@ def test_a_library_against_a_loop_by_hand(tmp_path: Path) -> None:
 
 
 _PEAK = """
-import json, resource, sys
+import json, sys
 import numpy as np
+from tests.memory import peak_mb
 from storage import media
 from storage.layout import Root
 from tasks.champion import champion_or_named
@@ -127,7 +128,7 @@ model = champion_or_named(Root(root).create(), config, None)
 names = ("status", "reason", "frames", "sync_confidence_after", "sync_offset", "identity_cosine", "flicker", "seam",
          "outside_psnr_db", "output_uri")
 told = {name: row[name] for name in names}
-print(json.dumps(told | {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+print(json.dumps(told | {"mb": peak_mb()}))
 """
 
 

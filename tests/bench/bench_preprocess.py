@@ -147,15 +147,16 @@ def test_a_thousand_clips_against_fifty(config: Config, tmp_path: Path) -> None:
 
 
 _PEAK = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
+from tests.memory import peak_mb
 from tasks.config import load_config
 from tasks.preprocess import preprocess_many
 from tasks.probe import Source
 config = load_config(root=sys.argv[1], overrides={"runtime.in_process": True, "faces.det_size": 192})
 built = preprocess_many([Source(sys.argv[2])], "set", config)
 kept = sum(clip["status"] == "ok" for clip in built.clips)
-print(json.dumps({"clips": kept, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+print(json.dumps({"clips": kept, "mb": peak_mb()}))
 """
 
 

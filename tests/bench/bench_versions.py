@@ -21,7 +21,8 @@ from tests.conftest import PROJECT
 FRAMES, CROP_BYTES, MASK_BYTES = 75, 6000, 500
 """A clip of three seconds at 128 px: 0.9 MB with its landmarks and sound."""
 COMMIT = """
-import json, os, resource, sys, time
+import json, os, sys, time
+from tests.memory import peak_mb
 from storage.versions import commit_version
 import dvc.repo, pyarrow.dataset  # their loading is no cost of a clip
 from storage.version_dvc import dvc_repo
@@ -32,7 +33,7 @@ with dvc_repo(Root(root)):
 before = time.process_time()
 version = commit_version(root, "bench", rows, base=base)
 spent = time.process_time() - before
-print(json.dumps([version, spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+print(json.dumps([version, spent, peak_mb()]))
 """
 
 
