@@ -115,7 +115,8 @@ def _new_version(run: Run, sources: list[str], dataset: str) -> tuple[versions.V
     if not unchanged:
         built = build_clips(footage, dataset, config, run.run_id, message=f"nightly {run.started:%Y-%m-%d}")
         catalogue_clips(built, dataset, config, run.run_id)
-        keep_seen(root, dataset, stamp, built.version)
+        if not any(row["status"] == "failed" for row in built.sources):  # what failed, the next night takes up again
+            keep_seen(root, dataset, stamp, built.version)
         run.items += source_items(built)
         show_dataset(run, built, dataset)
     version = versions.show_version(root, dataset)

@@ -18,7 +18,7 @@ from typing import Any
 
 from storage import versions
 from storage.atomic import FileLock
-from storage.errors import outcome
+from storage.errors import WorkersFailed, outcome
 from storage.fetching import local_path
 from storage.ids import content_id
 from storage.layout import Root
@@ -109,6 +109,7 @@ def preprocess_many(
     Raises:
         ConfigError: an expert is missing.
         StorageFull: no room for the joined shards.
+        WorkersFailed: Ray's workers cannot work; no version is made, and the next run goes on.
     """
     root, store = Root(config.root).create(), Store.of(config)
     items, repeated = listed(sources, config)
@@ -207,10 +208,16 @@ def _build(
                 _tell(on_row, item, store, dataset)
         if nodes - node_ids():
             continue  # they went with their nodes: those that are left take them up
-        # A pool that lost its workers leaves sources that nobody began: those are no suspects, and get a fresh pool.
         begun = [key for key in todo if journal.last(key) != before[key]]
+        # What a pool that lost its workers left untouched gets a fresh pool; where that one does nothing at all either,
+        # its nodes have gone, and nothing is held against the films.
+        if len(todo) == len(before) > 0 and not begun:
+            raise WorkersFailed(
+                f"the workers of Ray went before they took up any of the films left ({len(todo)})",
+                "run it again: it goes on; if they go again, give them memory or fewer runtime.actors",
+            )
         deaths.update(begun)
-        for key in list(todo) if not begun else [key for key in begun if deaths[key] >= _MOST_DEATHS]:
+        for key in [key for key in begun if deaths[key] >= _MOST_DEATHS]:
             state.lost[key] = _died(deaths[key])
             _tell_lost(on_row, todo.pop(key), state.lost[key], dataset, config)
     return state

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from storage import media
-from storage.errors import WorkersFailed
+from storage.errors import NotFound, WorkersFailed
 from storage.layout import Root
 from storage.shards import read_rows
 from storage.versions import diff_versions, show_version
@@ -20,6 +20,7 @@ from tasks.masks import EYES, FACE, LIPS, OUTSIDE
 from tasks.preprocess import preprocess_many
 from tasks.probe import Source, find_sources
 from tasks.steps.store import Store
+from tasks.steps.watch import DIED
 from tests.storage.test_media_digests import remux
 from tests.tasks.conftest import FRAMES, grey_noise
 
@@ -203,6 +204,21 @@ def test_workers_that_cannot_start_end_the_run_with_their_cause_and_blame_no_sou
             preprocess_many(sources, "set", config.with_({"runtime.in_process": False, "runtime.actors": 2}))
     (row,) = preprocess_many(sources, "set", config).sources
     assert row["status"] == "rejected"
+
+
+def test_workers_that_go_with_all_their_nodes_make_no_version_without_their_films(
+    folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster whose last node is killed takes no films up any more, and says nothing."""
+    sources, answers = find_sources([folder]), preprocess._answers
+    with monkeypatch.context() as patch:
+        patch.setattr(preprocess, "_answers", lambda items, *told: list(answers(items[:1], *told)) if items[1:] else [])
+        with pytest.raises(WorkersFailed, match="before they took up any"):
+            preprocess_many(sources, "set", config)
+    with pytest.raises(NotFound):
+        show_version(Root(config.root), "set")
+    done = preprocess_many(sources, "set", config)
+    assert len(done.sources) == len(sources) and DIED not in {row["error_type"] for row in done.sources}
 
 
 @pytest.mark.slow
