@@ -179,8 +179,9 @@ def place(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(6 * 3600)
 def test_killed_again_and_again_a_night_ends_as_if_nobody_had(place: Path) -> None:
-    """DUBWRIGHT_NIGHT_KILLS kills (2), over as many nights as it takes."""
-    kills, draw = int(os.environ.get("DUBWRIGHT_NIGHT_KILLS", "2")), random.Random(7)
+    """DUBWRIGHT_NIGHT_KILLS kills (2), over as many nights as it takes; DUBWRIGHT_SEED draws others."""
+    kills = int(os.environ.get("DUBWRIGHT_NIGHT_KILLS", "2"))
+    draw = random.Random(int(os.environ.get("DUBWRIGHT_SEED", "7")))
     shutil.copytree(place / "root", place / "before")
     began = time.monotonic()
     quiet = Night(place).ended()
@@ -214,6 +215,7 @@ def disturbed(
             while night.process.poll() is None:
                 if time.monotonic() >= deadline and night.kill(target, draw):
                     killed.append(target)
+                    print(f"{len(killed)}: {target}", flush=True)  # noqa: T201 - with -s, for whoever waits
                     break
                 time.sleep(0.05)
         result = night.ended()
