@@ -69,7 +69,7 @@ def test_the_commands_run_as_they_stand(tmp_path: Path) -> None:
     chosen = [words for words in commands("sh") if whole or is_short(words)]
     assert len(chosen) > 8
     apart = [["--root", str(tmp_path / "data"), *words] if "--root" not in words else words for words in chosen]
-    placed = [([word.replace("/tmp/dubwright-", f"{tmp_path}/") for word in words], is_short(words)) for words in apart]
+    placed = [([word.replace("../dubwright-", f"{tmp_path}/") for word in words], is_short(words)) for words in apart]
     ran = subprocess.run(
         [sys.executable, "-c", RUNNER, json.dumps(placed)], capture_output=True, text=True, cwd=PROJECT, timeout=5000
     )
