@@ -11,7 +11,7 @@ import typer
 
 from flows.console import duration, table
 from flows.options import Options
-from flows.server import prefect_api
+from flows.run_server import prefect_api
 from storage.addresses import check_address
 from storage.errors import UsageError
 from storage.fetching import is_remote, local_path

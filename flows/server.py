@@ -1,8 +1,4 @@
-"""The Prefect API that a run talks to: the user's, that of `dubwright up`, or one that lives as long as the run.
-
-Prefect would start a temporary server by itself, but that one outlives a run that is killed, and it starts only when
-the first flow asks for it. This one dies with its run, and starts while the run's own imports go on.
-"""
+"""A Prefect server on this machine: started, asked whether it is well, ended; it never outlives what started it."""
 
 from __future__ import annotations
 
@@ -15,78 +11,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
-from flows.environment import keep_state_in
-from storage.atomic import FileLock
 from storage.errors import DubwrightError
 from storage.layout import Root
 
 PATIENCE_S = 900.0
 _PR_SET_PDEATHSIG = 1
-
-
-@contextmanager
-def prefect_api(root: Root) -> Iterator[Callable[[], None]]:
-    """Provide a Prefect API for the body, its URL in PREFECT_API_URL, and a function that waits until it answers.
-
-    Import Prefect and what the flow needs before calling that function: the server starts meanwhile.
-
-    Raises:
-        DubwrightError: from the function, when the server did not start.
-    """
-    keep_state_in(root.local)
-    found = os.environ.get("PREFECT_API_URL") or served_url(root)
-    if found:
-        with _environment("PREFECT_API_URL", found):
-            yield partial(wait_until_healthy, found)
-        return
-    home = Path(os.environ["PREFECT_HOME"])
-    home.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    # A server that starts creates its database; two that do so in one folder at the same time would fail.
-    starting = ExitStack()
-    starting.enter_context(FileLock(home / "start.lock", timeout_s=PATIENCE_S))
-    process = start_server(port, home / "server.log", ephemeral=True)
-
-    def ready() -> None:
-        with starting:
-            wait_until_healthy(url, process)
-
-    with _environment("PREFECT_API_URL", url):
-        try:
-            yield ready
-        finally:
-            starting.close()
-            _send_what_is_queued()
-            stop(process)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = before
-
-
-def _send_what_is_queued() -> None:
-    # Prefect sends logs and events from threads; they would complain about a server that has gone.
-    if "prefect" in sys.modules:
-        from prefect.events.worker import EventsWorker
-        from prefect.logging.handlers import APILogWorker
-
-        for worker in (APILogWorker, EventsWorker):
-            worker.drain_all(timeout=5)
 
 
 def start_server(port: int, log: Path, ephemeral: bool) -> subprocess.Popen[bytes]:

@@ -45,8 +45,17 @@ class Service:
 
     def begin(self) -> None:
         """Start it and wait until it is ready."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it; `wait` must follow."""
         self.process = self.start()
         self.since = time.monotonic()
+
+    def wait(self) -> None:
+        """Block until it can be used."""
+        assert self.process is not None
         self.ready(self.process)
 
     def end(self) -> None:

@@ -68,7 +68,7 @@ def ray_session() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect API for this session, named by PREFECT_API_URL for this process and its children."""
-    from flows.server import prefect_api
+    from flows.run_server import prefect_api
 
     with prefect_api(Root(tmp_path_factory.mktemp("prefect")).create()) as ready:
         from prefect.settings import PREFECT_API_URL, temporary_settings

@@ -18,7 +18,7 @@ from prefect import flow
 from flows.artifacts import UPDATE_EVERY_S, Tracked
 from flows.nightly import night_config, nightly
 from flows.options import Options
-from flows.server import prefect_api
+from flows.run_server import prefect_api
 from storage.catalog import Catalog
 from storage.layout import Root
 from storage.registry import Registry

@@ -10,18 +10,44 @@ import time
 
 import pytest
 
-from flows import server
+from flows import run_server, server
 from storage.layout import Root
 from tests.conftest import PROJECT
 
 SCRIPT = """
 import os, sys, time
-from flows.server import prefect_api
+from flows.run_server import prefect_api
 from storage.layout import Root
 with prefect_api(Root(sys.argv[1]).create()) as ready:
     ready()
     print(os.environ["PREFECT_API_URL"], flush=True)
     time.sleep(120)
+"""
+KILLED = """
+import sys
+from pathlib import Path
+from flows.run_server import prefect_api
+from storage.layout import Root
+with prefect_api(Root(sys.argv[1]).create()) as ready:
+    import psutil
+    from prefect import flow, get_client, task
+    from prefect.runtime import flow_run
+    ready()
+
+    @task
+    def step(number):
+        for child in psutil.Process().children():
+            if number == 2 and "prefect.server.api.server:create_app" in child.cmdline():
+                child.kill()
+        return number
+
+    @flow
+    def three():
+        return flow_run.id, [step(number) for number in (1, 2, 3)]
+
+    run_id, made = three()
+    with get_client(sync_client=True) as client:
+        print(made, client.read_flow_run(run_id).state_name)
 """
 
 
@@ -43,8 +69,19 @@ def test_the_server_of_a_killed_run_goes_with_it(root: Root) -> None:
     assert (root.local / ".prefect" / "prefect.db").is_file()
 
 
+@pytest.mark.slow
+def test_a_run_whose_server_is_killed_goes_on_with_another(root: Root) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, str(root)], capture_output=True, text=True, cwd=PROJECT, timeout=240,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "[1, 2, 3] Completed\n"
+    assert "Prefect server: ended with code -9, starting it again" in run.stderr
+
+
 def test_a_named_server_is_used_and_left_alone(prefect_url: str, root: Root) -> None:
-    with server.prefect_api(root) as ready:
+    with run_server.prefect_api(root) as ready:
         ready()
         assert os.environ["PREFECT_API_URL"] == prefect_url
     assert os.environ["PREFECT_API_URL"] == prefect_url

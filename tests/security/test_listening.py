@@ -33,7 +33,7 @@ sys.stdin.read()
 """
 PREFECT = """
 import os, sys
-from flows.server import prefect_api
+from flows.run_server import prefect_api
 from flows.server import free_port
 from flows.services import marked
 from flows.up import read_note
