@@ -19,8 +19,9 @@ help:
 demo: $(VENV)/.installed
 	@$(BIN)/dubwright --root "$(ROOT)" demo
 
+# Two files at a time, for two cores: half of the time a test waits for servers and clusters to come up.
 test: check
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
