@@ -54,8 +54,16 @@ def emit_json(value: Mapping[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Write a line about what goes on to standard error."""
-    sys.stderr.write(masked(printable(text)) + "\n")
-    sys.stderr.flush()
+    _tell(masked(printable(text)) + "\n")
+
+
+def _tell(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except BrokenPipeError:  # who listened has gone, a killed worker for example: the run goes on, and nobody is told
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
 
 
 def printable(text: str) -> str:
@@ -90,7 +98,7 @@ class Progress:
         if kind is None:
             self._write(final=True)
         elif self._live:
-            sys.stderr.write("\n")
+            _tell("\n")
 
     def advance(self, status: str = "ok", steps: int = 1, total: int | None = None) -> None:
         """Count `steps` finished items that ended as `status`; `total` corrects the expected number."""
@@ -147,8 +155,7 @@ class Progress:
         share = self.done / self.total if self.total else float(final)
         filled = min(24, round(24 * share))
         ending = "\n" if final else ""
-        sys.stderr.write(f"\r\x1b[2K[{'█' * filled}{'·' * (24 - filled)}] {self.line(final)}{ending}")
-        sys.stderr.flush()
+        _tell(f"\r\x1b[2K[{'█' * filled}{'·' * (24 - filled)}] {self.line(final)}{ending}")
 
 
 def duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ import datetime
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,28 @@ emit_json({"a": float("nan"), "b": [1, 2.5], "c": None})
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert done.stdout == '{"a": null, "b": [1, 2.5], "c": null}\n'
     assert {"printed", "written", "from a child", "said"} <= set(done.stderr.splitlines())
+
+
+def test_a_run_goes_on_when_who_listened_has_gone(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from flows.console import Progress, say
+say("first"); sys.stdin.readline()
+with Progress("work", 2) as progress:
+    for _ in range(2):
+        say("more"); progress.advance()
+Path(sys.argv[1]).write_text("made")
+"""
+    run = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "made")], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, cwd=PROJECT,
+    )  # fmt: skip
+    assert run.stderr is not None
+    assert run.stderr.readline() == "first\n"
+    run.stderr.close()
+    run.communicate("go on\n")
+    assert (run.returncode, (tmp_path / "made").read_text()) == (0, "made")
 
 
 def test_json_takes_what_rows_hold(capsys: pytest.CaptureFixture[str]) -> None:
