@@ -193,6 +193,19 @@ def test_worker_and_run_are_killed_and_the_next_run_is_clean(served: Served, epi
     assert event["resource"]["prefect.resource.id"] == f"dubwright://datasets/{dataset}"
 
 
+def test_a_run_outlives_its_worker(served: Served, episode: Path, tmp_path: Path) -> None:
+    video = cut(episode, tmp_path / "other.mp4", 1.0, 1.2)
+    run = served.begin("preprocess/preprocess", sources=[str(video)], dataset="outlived")
+    until(lambda: bool(processes_of_run(served, run.id)), "it does not begin")
+    old = workers_of(served)
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    done = served.ended(run.id)
+    assert done.state is not None and done.state.is_completed(), done.state
+    assert show_version(served.root, "outlived").rows >= 1
+    until(lambda: bool(set(workers_of(served)) - set(old)), "no other worker was started")
+
+
 def workers_of(served: Served) -> list[int]:
     return [pid for pid in marked(served.note()["token"]) if b"worker\0start" in cmdline(pid)]
 
