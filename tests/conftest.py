@@ -87,7 +87,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 def dubwright(root: Root) -> Command:
     """The command as a user runs it, in a process of its own: ``dubwright("dub", video, "--audio", track)``."""
 
-    def call(*words: str | Path, timeout: float = 280, **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(*words: str | Path, timeout: float = 800, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "flows.cli", "--root", str(root), *map(str, words)],
             capture_output=True, text=True, timeout=timeout, cwd=PROJECT, env={**os.environ, **environment},
