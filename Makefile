@@ -19,7 +19,7 @@ help:
 demo: $(VENV)/.installed
 	@$(BIN)/dubwright --root "$(ROOT)" demo
 
-# Two files at a time, for two cores: half of the time a test waits for servers and clusters to come up.
+# Two files at a time, for two cores: tests wait a good deal for servers and clusters to come up.
 test: check
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 

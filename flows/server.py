@@ -30,11 +30,13 @@ def start_server(port: int, log: Path, ephemeral: bool) -> subprocess.Popen[byte
     # Any page that is open in a browser can send requests to this machine; only the server's own may be answered.
     for name, value in {"CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}", "CSRF_PROTECTION_ENABLED": "true"}.items():
         environment.setdefault(f"PREFECT_SERVER_{name}", value)
+    # What it has to say goes to its log, which nobody reads before something is wrong.
+    environment |= {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING", "PREFECT_API_LOG_RETRYABLE_ERRORS": "true"}
     if ephemeral:
         environment |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     else:
         environment.setdefault("PREFECT_UI_URL", f"http://127.0.0.1:{port}")  # for the links in notifications
-    app = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "error"]
+    app = ["uvicorn", "--factory", "flows.prefect_app:create_app", "--lifespan", "on", "--log-level", "error"]
     with log.open("ab") as sink:
         words = [sys.executable, "-m", *app, "--host", "127.0.0.1", "--port", str(port)]
         return subprocess.Popen(

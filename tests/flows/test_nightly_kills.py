@@ -22,7 +22,7 @@ from tests.flows.killed_nights import SETTINGS, alive, compare, laid_out, state,
 
 TARGETS = {
     "flow": "flows.cli",
-    "server": "prefect.server.api.server",
+    "server": "flows.prefect_app",
     "worker": "ray::",
     "node": "raylet",
     "head": "gcs_server",

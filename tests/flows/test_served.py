@@ -6,130 +6,43 @@ The tests share one `up` and follow each other, so that it is started once.
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import signal
 import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows.server import free_port, is_healthy
+from flows.server import is_healthy
 from flows.services import MARK, marked
 from flows.stages import slot
 from storage.layout import Root
 from storage.registry import Registry
 from storage.versions import show_version
-from tests.conftest import PROJECT
-from tests.flows.test_cli import the_object
+from tests.flows.ear import Ear, listening
+from tests.flows.serving import CLEAN, Served, command, until, up
 from tests.flows.test_jobs import cut
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-PATIENCE_S = 1200.0
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "RAY_", "DUBWRIGHT_"))}
-
-
-@dataclass
-class Ear:
-    """What is told of failures arrives here, over HTTP."""
-
-    heard: list[dict[str, str]] = field(default_factory=list)
-    url: str = ""
-
-    def has(self, *words: str) -> bool:
-        return any(all(word in f"{said['subject']} {said['body']}" for word in words) for said in self.heard)
-
 
 @pytest.fixture(scope="module")
 def ear() -> Iterator[Ear]:
-    found = Ear()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            found.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    found.url = f"http://127.0.0.1:{server.server_address[1]}/hook?key=a-secret"
-    yield found
-    server.shutdown()
-
-
-def command(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", "--root", str(root), *words],
-        capture_output=True, text=True, timeout=2 * PATIENCE_S, cwd=PROJECT, env=CLEAN,
-    )  # fmt: skip
-
-
-@dataclass
-class Served:
-    """A root that is up, and a client of its server."""
-
-    root: Root
-    port: int
-    facts: dict[str, Any]
-    client: SyncPrefectClient
-
-    def note(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.root.local / ".prefect" / "up.json").read_text())
-        return found
-
-    def begin(self, name: str, **parameters: Any) -> FlowRun:
-        deployment = self.client.read_deployment_by_name(name)
-        return self.client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-
-    def ended(self, run: UUID) -> FlowRun:
-        def over() -> bool:
-            state = self.client.read_flow_run(run).state
-            return state is not None and state.is_final()
-
-        until(over, f"run {run} does not end")
-        return self.client.read_flow_run(run)
-
-    def artifacts(self, run: UUID) -> dict[str, Artifact]:
-        mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
-        return {entry.key or "": entry for entry in self.client.read_artifacts(artifact_filter=mine, limit=50)}
-
-
-def until(true: Callable[[], bool], otherwise: str, patience_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.5)
+    with listening() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, ear: Ear) -> Iterator[Served]:
     root = Root(tmp_path_factory.mktemp("served") / "root").create()
-    port = free_port()
-    told = command(root.local, "up", "--detach", "--json", "--port", str(port), "--notify", ear.url,
-                   "--set", "serving.train_slots=3")  # fmt: skip
-    try:
-        assert told.returncode == 0, told.stderr
-        with SyncPrefectClient(f"http://127.0.0.1:{port}/api") as client:
-            yield Served(root, port, the_object(told.stdout), client)
-    finally:
-        command(root.local, "down")
+    with up(root, "--notify", ear.url, "--set", "serving.train_slots=3") as found:
+        yield found
 
 
 def test_everything_is_registered_and_told_where(served: Served) -> None:

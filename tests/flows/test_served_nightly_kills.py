@@ -7,47 +7,32 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
 import psutil
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 
-from flows.server import free_port, is_healthy
+from flows.server import is_healthy
 from flows.services import marked
 from storage.layout import Root
 from tests.flows.killed_nights import SETTINGS, compare, laid_out, state, watched
-from tests.flows.test_cli import the_object
-from tests.flows.test_served import Served, command, until
+from tests.flows.serving import Served, until, up
 
 KILLS = int(os.environ.get("DUBWRIGHT_SERVED_KILLS", "0"))
 PER_UP = 10
 """So many kills before the end is compared and all is begun anew."""
 MOST_NIGHTS = 30
+WORDS = [word for setting in SETTINGS for word in ("--set", setting)]
 TARGETS = {
     "run": "prefect.engine",
     "worker": "prefect worker start",
-    "server": "prefect.server.api.server",
+    "server": "flows.prefect_app",
     "Ray worker": "ray::",
     "Ray node": "raylet/raylet",
     "Ray head": "gcs_server",
 }
 """What is killed, and words of its command line."""
-
-
-@contextlib.contextmanager
-def up(place: Path) -> Iterator[Served]:
-    root, port = Root(place / "root"), free_port()
-    words = [word for setting in SETTINGS for word in ("--set", setting)]
-    told = command(root.local, "up", "--detach", "--json", "--port", str(port), *words)
-    try:
-        assert told.returncode == 0, told.stderr
-        with SyncPrefectClient(f"http://127.0.0.1:{port}/api") as client:
-            yield Served(root, port, the_object(told.stdout), client)
-    finally:
-        command(root.local, "down")
 
 
 def kill(served: Served, target: str, draw: random.Random) -> bool:
@@ -87,17 +72,12 @@ def to_the_end(served: Served, place: Path) -> None:
 def disturbed(served: Served, run: UUID, target: str, draw: random.Random, lasted: float) -> bool:
     """Whether a night was hit, at a moment drawn by lot."""
     deadline = time.monotonic() + draw.uniform(1, lasted)
-    while not is_final(served, run):
+    while not served.is_over(run):
         if time.monotonic() >= deadline and kill(served, target, draw):
             until(lambda: is_healthy(f"http://127.0.0.1:{served.port}/api"), "the server was not started again")
             return True
         time.sleep(0.2)
     return False
-
-
-def is_final(served: Served, run: UUID) -> bool:
-    state = served.client.read_flow_run(run).state
-    return state is not None and state.is_final()
 
 
 @pytest.mark.slow
@@ -107,7 +87,7 @@ def test_served_nights_killed_again_and_again_end_as_a_quiet_one(tmp_path: Path)
     place = laid_out(tmp_path)
     draw = random.Random(int(os.environ.get("DUBWRIGHT_SEED", "7")))
     shutil.copytree(place / "root", place / "before")
-    with up(place) as served:
+    with up(Root(place / "root"), *WORDS) as served:
         began = time.monotonic()
         assert not found_nothing(served, begun(served, place))
         lasted = time.monotonic() - began
@@ -118,7 +98,7 @@ def test_served_nights_killed_again_and_again_end_as_a_quiet_one(tmp_path: Path)
     while len(killed) < KILLS:
         shutil.rmtree(place / "root")
         shutil.copytree(place / "before", place / "root")
-        with up(place) as served, watched(place / "root") as champions:
+        with up(Root(place / "root"), *WORDS) as served, watched(place / "root") as champions:
             for _ in range(min(PER_UP, KILLS - len(killed))):
                 run, target = begun(served, place), draw.choice(list(TARGETS))
                 hit = disturbed(served, run, target, draw, lasted)

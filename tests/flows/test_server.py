@@ -37,7 +37,7 @@ with prefect_api(Root(sys.argv[1]).create()) as ready:
     @task
     def step(number):
         for child in psutil.Process().children():
-            if number == 2 and "prefect.server.api.server:create_app" in child.cmdline():
+            if number == 2 and "flows.prefect_app:create_app" in child.cmdline():
                 child.kill()
         return number
 
