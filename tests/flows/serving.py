@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import Artifact, FlowRun
 
-from flows.server import free_port
+from flows.server import free_port, start_server, stop, wait_until_healthy
 from storage.layout import Root
 from tests.conftest import PROJECT
 from tests.flows.test_cli import the_object
@@ -82,3 +83,19 @@ def up(root: Root, *words: str) -> Iterator[Served]:
             yield Served(root, port, the_object(told.stdout), client)
     finally:
         command(root.local, "down")
+
+
+@contextmanager
+def prefect_server(folder: Path, ephemeral: bool = True, **environment: str) -> Iterator[str]:
+    """URL of the API of a Prefect server that keeps its state and its log in `folder`."""
+    port = free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"PREFECT_HOME": str(folder), **environment}.items():
+            patch.setenv(name, value)
+        process = start_server(port, folder / "server.log", ephemeral)
+    url = f"http://127.0.0.1:{port}/api"
+    try:
+        wait_until_healthy(url, process)
+        yield url
+    finally:
+        stop(process)

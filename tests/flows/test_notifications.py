@@ -16,9 +16,8 @@ from prefect.states import Completed, Failed, Pending, Running, State
 
 from flows.deployments import TAG
 from flows.notifications import notify_through
-from flows.server import free_port, start_server, stop, wait_until_healthy
 from tests.flows.ear import Ear, listening
-from tests.flows.serving import until
+from tests.flows.serving import prefect_server, until
 
 pytestmark = pytest.mark.slow
 
@@ -28,17 +27,9 @@ DEPLOYMENTS, ROUNDS = 6, 4
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[str]:
     """URL of the API of a server with its scheduler, told nothing yet."""
-    port, log = free_port(), tmp_path / "server.log"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(tmp_path))
-        process = start_server(port, log, ephemeral=False)
-    url = f"http://127.0.0.1:{port}/api"
-    try:
-        wait_until_healthy(url, process)
+    with prefect_server(tmp_path, ephemeral=False) as url:
         yield url
-    finally:
-        stop(process)
-    assert log.read_text() == ""
+    assert (tmp_path / "server.log").read_text() == ""
 
 
 def test_each_failure_and_each_recovery_is_told_once_however_many_runs_end_together(api: str) -> None:

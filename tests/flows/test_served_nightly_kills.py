@@ -93,7 +93,7 @@ def test_served_nights_killed_again_and_again_end_as_a_quiet_one(tmp_path: Path)
         lasted = time.monotonic() - began
         to_the_end(served, place)
     expected = state(place)
-    assert not expected["aside"]
+    assert not expected["aside"] and len(expected["champions"]) == 2
     killed: list[str] = []
     while len(killed) < KILLS:
         shutil.rmtree(place / "root")

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import free_port, start_server, stop, wait_until_healthy
+from flows.server import free_port, stop
+from tests.flows.serving import prefect_server
 
 BUCKET = "dubwright-test"
 PATIENCE_S = 60.0
@@ -67,18 +68,10 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def prefect_on_postgres(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a Prefect API whose state lies in PostgreSQL."""
-    folder = tmp_path_factory.mktemp("prefect-pg")
-    port = free_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(folder))
-        patch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", postgres_url)
-        process = start_server(port, folder / "server.log", ephemeral=True)
-    url = f"http://127.0.0.1:{port}/api"
-    try:
-        wait_until_healthy(url, process)
+    with prefect_server(
+        tmp_path_factory.mktemp("prefect-pg"), PREFECT_SERVER_DATABASE_CONNECTION_URL=postgres_url
+    ) as url:
         yield url
-    finally:
-        stop(process)
 
 
 @pytest.fixture(scope="session")
