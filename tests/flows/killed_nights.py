@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,12 @@ def laid_out(folder: Path) -> Path:
     champion = champion_or_named(Root(root), config)
     Catalog(root).upsert("renders", dub_many([job], champion.path, config, model_id=champion.model_id))
     return folder
+
+
+def anew(place: Path) -> None:
+    """The root as it was before the quiet night, of which the test keeps a copy."""
+    shutil.rmtree(place / "root")
+    shutil.copytree(place / "before", place / "root")
 
 
 def alive(process: psutil.Process) -> bool:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.conftest import PROJECT
-from tests.flows.killed_nights import SETTINGS, alive, compare, laid_out, state, watched
+from tests.flows.killed_nights import SETTINGS, alive, anew, compare, laid_out, state, watched
 
 TARGETS = {
     "flow": "flows.cli",
@@ -97,8 +97,7 @@ def test_killed_again_and_again_a_night_ends_as_if_nobody_had(place: Path) -> No
     assert not expected["aside"] and len(expected["champions"]) == 2
     killed: list[str] = []
     while len(killed) < kills:
-        shutil.rmtree(place / "root")
-        shutil.copytree(place / "before", place / "root")
+        anew(place)
         targets = list(TARGETS) if kills - len(killed) > 2 else ["flow", "worker"]
         with watched(place / "root") as champions:
             disturbed(place, draw, targets, killed, min(kills, len(killed) + 5), lasted)

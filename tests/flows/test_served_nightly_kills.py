@@ -16,7 +16,7 @@ import pytest
 from flows.server import is_healthy
 from flows.services import marked
 from storage.layout import Root
-from tests.flows.killed_nights import SETTINGS, compare, laid_out, state, watched
+from tests.flows.killed_nights import SETTINGS, anew, compare, laid_out, state, watched
 from tests.flows.serving import Served, until, up
 
 KILLS = int(os.environ.get("DUBWRIGHT_SERVED_KILLS", "0"))
@@ -96,8 +96,7 @@ def test_served_nights_killed_again_and_again_end_as_a_quiet_one(tmp_path: Path)
     assert not expected["aside"] and len(expected["champions"]) == 2
     killed: list[str] = []
     while len(killed) < KILLS:
-        shutil.rmtree(place / "root")
-        shutil.copytree(place / "before", place / "root")
+        anew(place)
         with up(Root(place / "root"), *WORDS) as served, watched(place / "root") as champions:
             for _ in range(min(PER_UP, KILLS - len(killed))):
                 run, target = begun(served, place), draw.choice(list(TARGETS))
