@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 
 help:
 	@echo "make demo    the whole loop on the shipped library, into $(ROOT)/ (about 5 minutes on 2 cores)"
-	@echo "make test    linters, types, import contracts and all tests (within an hour on 2 cores)"
+	@echo "make test    linters, types, import contracts and all tests (about 45 minutes on 2 cores)"
 	@echo "make check   the linters alone"
 	@echo "make audit   what is installed: pinned, fitting, licences, known weaknesses (looked up where there is a network)"
 	@echo "make bench   ratios against bare loops"

@@ -240,6 +240,7 @@ def test_the_shipped_detector_serves_alone_at_any_frame_size() -> None:
         assert lone.detect(np.zeros(shape, np.uint8)) == []
 
 
+@real_weights
 def test_a_lone_detector_does_not_take_its_neighbours_along(tmp_path: Path) -> None:
     shutil.copy(SCRFD, tmp_path / "only.onnx")
     shutil.copy(PACKS / "studio" / "faces" / "rec_studio.onnx", tmp_path / "rec_studio.onnx")

@@ -137,7 +137,7 @@ def test_the_hours_are_kept_and_the_rest_waits(config: Config, better_model: Pat
     root = Root(config.root)
     wanted = candidates(root, Nightly(rerender="all"), "new", EVER, 2)
     short = config.with_({"nightly.rerender_hours": 1e-6})
-    rows, left = rerender(wanted, better_model, short, model_id="new")
+    rows, left = rerender(wanted, better_model, short, model_id="new", clock=lambda: 0.0)
     assert (len(rows), left) == (1, 2), "the first is begun, or nothing ever would be"
     assert names(config, "all") == ["happy", "None"]
     over = iter([0.0, 3600.0])
