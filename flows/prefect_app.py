@@ -2,8 +2,8 @@
 
 Prefect begins most of its transactions as readers (BEGIN DEFERRED). SQLite refuses a reader that goes on to write
 after somebody else has written, at once and whatever the busy timeout: "database is locked". The client is sent a 503,
-and an event that met it four times is put away, with the notification that hung on it. A transaction that
-begins as a writer (BEGIN IMMEDIATE) waits instead. PostgreSQL knows no such thing and is left as it is.
+and an event that met it four times is put away, with the notification that hung on it. A transaction that begins as a
+writer (BEGIN IMMEDIATE) waits instead. PostgreSQL knows no such thing and is left as it is.
 """
 
 from __future__ import annotations

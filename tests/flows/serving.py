@@ -1,4 +1,4 @@
-"""`dubwright up` on a root of a test, and what tests ask of its server."""
+"""Prefect servers of tests: that of `dubwright up` on a root of a test, with what is asked of it, and one by itself."""
 
 from __future__ import annotations
 

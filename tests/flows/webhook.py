@@ -1,4 +1,4 @@
-"""Somebody who is told of failures, over HTTP."""
+"""A webhook that notifications are sent to."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 
 @dataclass
-class Ear:
-    """What was told until now, and the address to tell it to."""
+class Webhook:
+    """What it was sent until now, and its address."""
 
     heard: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
@@ -23,8 +23,8 @@ class Ear:
 
 
 @contextmanager
-def listening() -> Iterator[Ear]:
-    found = Ear()
+def webhook_server() -> Iterator[Webhook]:
+    found = Webhook()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
